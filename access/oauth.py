@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The OAuth2 endpoints' inside, on Authlib: client credentials, introspection (RFC 7662), revocation (RFC 7009)."""
+
+from typing import Any
+
+from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.oauth2.rfc6749 import grants
+from authlib.oauth2.rfc6749.errors import InvalidScopeError
+from authlib.oauth2.rfc7009 import RevocationEndpoint
+from authlib.oauth2.rfc7662 import IntrospectionEndpoint
+from flask import Flask
+
+from access import clients, tokens
+from kernel import db, ids
+
+SCOPES = (*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES)
+server = AuthorizationServer()
+
+
+class ClientCredentialsGrant(grants.ClientCredentialsGrant):  # type: ignore[misc]  # Authlib ships no types
+    """RFC 6749 §4.4; a scope that is not registered for the client is refused, never dropped in silence."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = list(clients.AUTH_METHODS)
+
+    def validate_requested_scope(self) -> None:
+        if set((self.request.payload.scope or "").split()) - self.request.client.scopes:
+            raise InvalidScopeError("the scope is not registered for this client")
+
+
+class Introspection(IntrospectionEndpoint):  # type: ignore[misc]
+    """A client may ask about its own tokens, and learns of no others."""
+
+    CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)
+
+    def query_token(self, token_string: str, token_type_hint: str | None) -> tokens.Token | None:
+        return _query_token(token_string)
+
+    def check_permission(self, token: tokens.Token, client: clients.Client, request: Any) -> bool:
+        return token.check_client(client)
+
+    def introspect_token(self, token: tokens.Token) -> dict[str, Any]:
+        return {
+            "active": True,
+            "client_id": token.principal.client,
+            "token_type": "Bearer",
+            "scope": token.get_scope(),
+            "iat": int(token.issued_at.timestamp()),
+            "exp": int(token.expires_at.timestamp()),
+        }
+
+
+class Revocation(RevocationEndpoint):  # type: ignore[misc]
+    """A client may end its own tokens; the next request with one is refused."""
+
+    CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)
+
+    def query_token(self, token_string: str, token_type_hint: str | None) -> tokens.Token | None:
+        return _query_token(token_string)
+
+    def revoke_token(self, token: tokens.Token, request: Any) -> None:
+        assert token.principal.token
+        with db.transaction() as tx:
+            tokens.revoke(tx, bytes.fromhex(token.principal.token))
+
+
+def install(app: Flask) -> None:
+    """Set Authlib's server up for an app."""
+    life = int(tokens.CLIENT_TOKEN_LIFE.total_seconds())
+    app.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = lambda *_args, **_kwargs: ids.new_secret()
+    app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": life}
+    server.init_app(app, query_client=_query_client, save_token=_save_token)
+
+
+def metadata(issuer: str) -> dict[str, Any]:
+    """The authorization server's metadata (RFC 8414): only what is really there."""
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/oauth/token",
+        "introspection_endpoint": f"{issuer}/oauth/introspect",
+        "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "scopes_supported": list(SCOPES),
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
+        "introspection_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
+        "revocation_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
+    }
+
+
+def _query_client(client_id: str) -> clients.Client | None:
+    with db.reading() as reading:
+        return clients.find(reading, client_id)
+
+
+def _query_token(token_string: str) -> tokens.Token | None:
+    with db.reading() as reading:
+        return tokens.find(reading, token_string)
+
+
+def _save_token(issued: dict[str, Any], request: Any) -> None:
+    scopes = frozenset(issued.get("scope", "").split())
+    with db.transaction() as tx:
+        tokens.store(tx, issued["access_token"], scopes, tokens.CLIENT_TOKEN_LIFE, client_id=request.client.client_id)
+
+
+server.register_grant(ClientCredentialsGrant)
+server.register_endpoint(Introspection)
+server.register_endpoint(Revocation)

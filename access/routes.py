@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens for clients, sessions for people."""
+
+from typing import Any
+
+from flask import Response, current_app
+
+from access import oauth, people, tokens
+from access.schemas import (
+    CredentialsSchema,
+    IntrospectionSchema,
+    MetadataSchema,
+    SessionSchema,
+    TokenReferenceSchema,
+    TokenRequestSchema,
+    TokenSchema,
+)
+from kernel import auth, clock, db
+from kernel.errors import NotPermitted
+from kernel.web import Blueprint, json_response
+
+blp = Blueprint("access", __name__, description="Tokens and sessions")
+
+
+@blp.route("/oauth/token", methods=["POST"])
+@blp.public
+@blp.response(200, TokenSchema)
+@blp.documents_form(TokenRequestSchema)
+def issue_token() -> Response:
+    """Get an access token (RFC 6749 §4.4).
+
+    The client authenticates with HTTP Basic; the token is opaque and lives 300 seconds.
+    """
+    return oauth.server.create_token_response()  # type: ignore[no-any-return]
+
+
+@blp.route("/oauth/introspect", methods=["POST"])
+@blp.public
+@blp.response(200, IntrospectionSchema)
+@blp.documents_form(TokenReferenceSchema)
+def introspect_token() -> Response:
+    """Ask whether one's own token is active (RFC 7662)."""
+    return oauth.server.create_endpoint_response("introspection")  # type: ignore[no-any-return]
+
+
+@blp.route("/oauth/revoke", methods=["POST"])
+@blp.public
+@blp.response(200)
+@blp.documents_form(TokenReferenceSchema)
+def revoke_token() -> Response:
+    """End one's own token; it fails at the next request (RFC 7009)."""
+    return oauth.server.create_endpoint_response("revocation")  # type: ignore[no-any-return]
+
+
+@blp.route("/.well-known/oauth-authorization-server")
+@blp.public
+@blp.response(200, MetadataSchema)
+def show_metadata() -> Response:
+    """What this authorization server offers (RFC 8414)."""
+    return json_response(oauth.metadata(current_app.config["BUREAU_PUBLIC_URL"]))
+
+
+@blp.route("/v1/sessions", methods=["POST"])
+@blp.public
+@blp.arguments(CredentialsSchema)
+@blp.response(201, SessionSchema)
+def sign_in(credentials: dict[str, Any]) -> Response:
+    """Sign a person in; the token carries the scopes of the person's role."""
+    token, expires_at, scopes = people.sign_in(**credentials)
+    return json_response({"token": token, "expires_at": clock.rfc3339(expires_at), "scopes": sorted(scopes)}, 201)
+
+
+@blp.route("/v1/sessions/current", methods=["DELETE"])
+@blp.requires(auth.ANY_SCOPE)
+@blp.response(204)
+def sign_out() -> Response:
+    """End the present session."""
+    principal = auth.caller()
+    if principal.person is None or principal.token is None:
+        raise NotPermitted("only a person's session ends here; a client revokes its token at /oauth/revoke")
+    with db.transaction() as tx:
+        tokens.revoke(tx, bytes.fromhex(principal.token))
+    return Response(status=204)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bearer tokens: 256 random bits, stored as their SHA-256, looked up with their holder in one statement.
+
+Opaque on purpose: verifying a signature would cost about as much as the lookup, and a lookup makes revocation,
+a disabled client and a suspended institution take effect at the next request.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from authlib.oauth2.rfc6750 import BearerTokenValidator
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from access.institutions import standing
+from access.models import client, institution, person, token
+from kernel import clock, db, ids
+from kernel.auth import Principal
+
+CLIENT_TOKEN_LIFE = timedelta(seconds=300)
+SESSION_LIFE = timedelta(hours=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it stands now, with who holds it."""
+
+    principal: Principal
+    issued_at: datetime
+    expires_at: datetime
+    ended: bool  # revoked, or its holder is no longer active
+
+    def get_scope(self) -> str:
+        return " ".join(sorted(self.principal.scopes))
+
+    def get_client_id(self) -> str | None:
+        return self.principal.client
+
+    def is_expired(self) -> bool:
+        return self.expires_at <= clock.now()
+
+    def is_revoked(self) -> bool:
+        return self.ended
+
+    def check_client(self, asking: Any) -> bool:
+        return self.principal.client is not None and self.principal.client == asking.get_client_id()
+
+
+class Validator(BearerTokenValidator):  # type: ignore[misc]  # Authlib ships no types
+    """What `app` plugs into `kernel.auth.protector` at start."""
+
+    def authenticate_token(self, token_string: str) -> Token | None:
+        with db.reading() as reading:
+            return find(reading, token_string)
+
+
+def issue(
+    tx: Connection, scopes: frozenset[str], life: timedelta, *, client_id: str | None = None, username: str | None = None
+) -> tuple[str, datetime]:
+    """A new token for a client or a person. Returns it, once, with its expiry."""
+    return store(tx, ids.new_secret(), scopes, life, client_id=client_id, username=username)
+
+
+def store(
+    tx: Connection,
+    secret: str,
+    scopes: frozenset[str],
+    life: timedelta,
+    *,
+    client_id: str | None = None,
+    username: str | None = None,
+) -> tuple[str, datetime]:
+    """Keep a token that was just made, as its hash. Returns it with its expiry."""
+    now = clock.now()
+    values = {
+        "hash": token_hash(secret),
+        "client": client_id,
+        "person": username,
+        "scopes": " ".join(sorted(scopes)),
+        "issued_at": now,
+        "expires_at": now + life,
+    }
+    tx.execute(insert(token), values)
+    return secret, now + life
+
+
+def find(tx: Connection, secret: str) -> Token | None:
+    """The token with its holder, if it was ever issued."""
+    hashed = token_hash(secret)
+    row: Any = tx.execute(_WITH_HOLDER, {"sought": hashed}).one_or_none()
+    if row is None:
+        return None
+    asking = None
+    if row.institution is not None:
+        asking = standing(
+            row.institution, row.name, row.kind, row.institution_status, row.products, row.purposes
+        )
+    principal = Principal(
+        actor=f"client:{row.client}" if row.client else f"person:{row.person}",
+        scopes=frozenset(row.scopes.split()),
+        client=row.client,
+        institution=asking,
+        source=row.source,
+        person=row.person,
+        role=row.role,
+        uscc=row.uscc,
+        token=hashed.hex(),
+    )
+    holder_status = row.client_status if row.client else row.person_status
+    return Token(principal, row.issued_at, row.expires_at, row.revoked_at is not None or holder_status != "active")
+
+
+def revoke(tx: Connection, hashed: bytes) -> None:
+    """End a token from the commit on. Ending it twice is no error."""
+    tx.execute(update(token).where(token.c.hash == hashed, token.c.revoked_at.is_(None)).values(revoked_at=clock.now()))
+
+
+def tidy(tx: Connection, keep: timedelta) -> int:
+    """Delete tokens that expired longer ago than `keep`; the trail remembers what they did. Returns how many."""
+    return tx.execute(delete(token).where(token.c.expires_at < clock.now() - keep)).rowcount
+
+
+def token_hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+_WITH_HOLDER = (
+    select(
+        token.c.client,
+        token.c.person,
+        token.c.scopes,
+        token.c.issued_at,
+        token.c.expires_at,
+        token.c.revoked_at,
+        client.c.status.label("client_status"),
+        client.c.source,
+        institution.c.id.label("institution"),
+        institution.c.name,
+        institution.c.kind,
+        institution.c.status.label("institution_status"),
+        institution.c.products,
+        institution.c.purposes,
+        person.c.role,
+        person.c.uscc,
+        person.c.status.label("person_status"),
+    )
+    .select_from(
+        token.outerjoin(client, client.c.id == token.c.client)
+        .outerjoin(institution, institution.c.id == client.c.institution)
+        .outerjoin(person, person.c.username == token.c.person)
+    )
+    .where(token.c.hash == bindparam("sought"))
+)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wiring: settings in, a finished application out. app imports everyone; nobody imports app."""
+
+from flask import Flask
+
+from access import oauth
+from access import routes as access_routes
+from access.tokens import Validator
+from app import health, openapi
+from app.config import Settings
+from audit import routes as audit_routes
+from bureau import catalogue
+from bureau import routes as bureau_routes
+from consent import routes as consent_routes
+from kernel import auth, db, keys, web
+
+BLUEPRINTS = (access_routes.blp, consent_routes.blp, bureau_routes.blp, audit_routes.blp, health.blp)
+
+
+def open_bureau(settings: Settings) -> None:
+    """Open this process's catalogue, database and keys; raises SettingError naming what is wrong."""
+    catalogue.current()
+    db.use(db.open_engine(settings.database_url))
+    root = keys.read_root(settings.root_key)
+    with db.reading() as reading:
+        keys.use(keys.open_purpose_keys(reading, root))
+
+
+def create_app(public_url: str) -> Flask:
+    """The WSGI application over an opened bureau."""
+    app = Flask("bureau", static_folder=None)
+    app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url)
+    web.install(app)
+    oauth.install(app)
+    auth.protector.register_token_validator(Validator())
+    api = web.Api(app)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    openapi.install(app, api)
+    return app

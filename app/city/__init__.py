@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo city: invented enterprises whose records hang together, the same wherever the seed is the same.
+
+    city = list(firms(2000))
+    for batch in batches(city): receive(batch)
+
+Nobody in it exists. Codes carry the unassigned division 320599, names are marked 演示, persons are numbered.
+What an enterprise looks like depends on the seed and its own code alone, never on how many others there are
+or in which order. No database, no clock. To be read downwards: `names`, `months`, `firms`; then `series`,
+`books`, `registers` and `events`, which turn one firm and one month into records; then `deliveries`.
+Shares and sizes are our own proposal, chosen to look like a manufacturing city; nothing here is a statistic.
+"""
+
+from app.city.deliveries import batches
+from app.city.firms import Firm, firms, firms_of
+from app.city.names import demo_institutions
+
+__all__ = ["Firm", "batches", "demo_institutions", "firms", "firms_of"]

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings, read from the environment here and nowhere else.
+
+    BUREAU_HOME            everything the service writes (default ./var)
+    BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://… for production
+    BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREAU_DATABASE_URL)
+    BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
+    BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
+    BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from environs import Env, EnvError
+
+from kernel.errors import SettingError
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    home: Path
+    database_url: str
+    migration_url: str
+    root_key: Path
+    public_url: str
+    log_level: str
+
+    @property
+    def demo_file(self) -> Path:
+        """Where the demo keeps its credentials (mode 0600)."""
+        return self.home / "demo.json"
+
+
+def read() -> Settings:
+    """The settings of this process; raises SettingError naming the variable that is wrong."""
+    env = Env()
+    try:
+        home = env.path("BUREAU_HOME", Path("var")).absolute()
+        database_url = env.str("BUREAU_DATABASE_URL", f"sqlite:///{home / 'bureau.db'}")
+        settings = Settings(
+            home=home,
+            database_url=database_url,
+            migration_url=env.str("BUREAU_MIGRATION_URL", database_url),
+            root_key=env.path("BUREAU_ROOT_KEY", home / "keys" / "root.key"),
+            public_url=env.str("BUREAU_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
+            log_level=env.str("BUREAU_LOG_LEVEL", "info").lower(),
+        )
+    except EnvError as error:
+        raise SettingError(str(error)) from error
+    if not settings.public_url.startswith(("http://", "https://")):
+        raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
+    if settings.log_level not in LEVELS:
+        raise SettingError(f"BUREAU_LOG_LEVEL must be one of {', '.join(LEVELS)}")
+    return settings

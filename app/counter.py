@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done at the bureau's own counter: acts of the command line, each an entry with channel `counter`."""
+
+from typing import Any
+
+from access import clients, institutions
+from app.config import Settings
+from audit import trail
+from bureau import answers, catalogue
+from bureau.disclosure import Answer, disclose
+from consent import consents
+from consent.consents import Act, Grant
+from consent.question import Question
+from kernel import clock, db
+from kernel.errors import SettingError
+
+COUNTER = Act("counter", channel="counter")
+
+
+def refuse_overwrite(settings: Settings) -> SettingError:
+    return SettingError(f"there is a bureau already in {settings.home} or its database: nothing was changed")
+
+
+def add_client(party: str, scopes: tuple[str, ...]) -> tuple[str, str]:
+    """Register a client of an institution (its id) or a source (its catalogue code). Returns id and secret."""
+    with db.transaction() as tx:
+        return clients.add(tx, party, scopes, is_source=party in catalogue.current().sources)
+
+
+def grant(given: Grant) -> str:
+    """Write down a consent given on paper. Returns its id."""
+    with trail.recording() as tx:
+        return consents.grant(tx, given, COUNTER).id
+
+
+def revoke(consent_id: str, reason: str | None) -> None:
+    """Write down the end of a consent."""
+    with trail.recording() as tx:
+        consents.revoke(tx, consent_id, COUNTER, reason)
+
+
+def ask(
+    institution: str, uscc: str, purpose: str, classes: tuple[int, ...] | None, operator: str, reference: str | None
+) -> Answer:
+    """Ask on behalf of an institution, through the one door."""
+    with db.reading() as reading:
+        asking = institutions.get(reading, institution)
+    question = Question(
+        uscc=uscc,
+        purpose=purpose,
+        product="records",
+        classes=classes,
+        operator=operator,
+        reference=reference,
+        asking=asking,
+        actor="counter",
+        client=None,
+        key=None,
+        channel="counter",
+    )
+    return disclose(question, answers.records)
+
+
+def consent_line(consent: consents.Consent) -> dict[str, Any]:
+    """A consent as `bureau consent list` prints it."""
+    shown = consents.document(consent, clock.now())
+    names = ("consent_id", "uscc", "scope", "grantee", "classes", "purposes", "products", "status", "expires_at")
+    return {name: shown[name] for name in names}

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database's shape: migrations by Alembic, on both engines, and a bureau's first day."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, inspect, insert, select
+
+from bureau.models import publication, publication_head
+from kernel import clock, keys
+from kernel.keys import Key
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def alembic_config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def migrate(engine: Engine) -> None:
+    """Bring a database to the newest shape."""
+    with engine.begin() as connection:
+        command.upgrade(alembic_config(connection), "head")
+
+
+def is_empty(engine: Engine) -> bool:
+    """Whether the database holds no bureau yet."""
+    return not inspect(engine).has_table(publication_head.name)
+
+
+def begin(engine: Engine, root: Key) -> None:
+    """A bureau's first day: its purpose keys, and publication 0, before which nothing is known."""
+    with engine.begin() as tx:
+        keys.create_purpose_keys(tx, root)
+        if tx.scalar(select(publication_head.c.id)) is None:
+            tx.execute(insert(publication).values(number=0, time=clock.now(), kind="first-day"))
+            tx.execute(insert(publication_head).values(id=1, number=0))

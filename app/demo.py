@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo city: firms, institutions, people, consents and a year of deliveries, all through the real doors.
+
+Every name is marked 演示 and every code carries the unassigned division 320599, so that no real company is meant.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import select
+
+from access import clients, institutions, people
+from access.models import institution as institution_table
+from app import city
+from app.city import Firm
+from app.config import Settings
+from audit import trail
+from bureau import compaction, intake
+from consent import consents
+from consent.consents import Grant
+from consent.question import CLASSES, PRODUCTS, PURPOSES
+from kernel import db
+from kernel.errors import SettingError
+
+ENTERPRISES = 2_000
+SCREENED = 400  # firms that let the demo bank find them
+GRANTS_AT_ONCE = 500
+BANK_SCOPES = ("credit:query", "screening:search", "consent:request", "consent:read")
+
+
+def is_empty() -> bool:
+    """Whether no institution is registered yet: only then may the demo city move in."""
+    with db.reading() as reading:
+        return reading.scalar(select(institution_table.c.id).limit(1)) is None
+
+
+def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lambda rows: None) -> dict[str, Any]:
+    """Fill an empty bureau; returns the credentials, which are also kept in BUREAU_HOME/demo.json (0600).
+
+    Raises SettingError where the bureau is not empty.
+    """
+    if not is_empty():
+        raise SettingError("the demo city moves into an empty bureau only: choose another BUREAU_HOME")
+    firms = list(city.firms(enterprises))
+    bank = _institutions()
+    _consents([Grant(firm.uscc, "collect", "platform", CLASSES, PRODUCTS, PURPOSES) for firm in firms])
+    _deliveries(firms, tell)
+    _consents([Grant(firm.uscc, "query", bank, CLASSES, PRODUCTS, ("screening",)) for firm in firms[1 : SCREENED + 1]])
+    (consent_id,) = _consents([Grant(firms[0].uscc, "query", bank, CLASSES, ("records",), ("pre_loan",))])
+    compaction.sweep()
+    credentials = {"base_url": settings.public_url, **_people(bank, firms[0]), "consent_id": consent_id}
+    descriptor = os.open(settings.demo_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(credentials, file, ensure_ascii=False, indent=1)
+    return credentials
+
+
+def _institutions() -> str:
+    """All institutions of the demo; returns the id of the first bank."""
+    with db.transaction() as tx:
+        added = [(institutions.add(tx, name, kind), kind) for name, kind in city.demo_institutions()]
+    return next(institution for institution, kind in added if kind == "bank")
+
+
+def _people(bank: str, firm: Firm) -> dict[str, Any]:
+    with db.transaction() as tx:
+        bank_id, bank_secret = clients.add(tx, bank, BANK_SCOPES)
+        source_id, source_secret = clients.add(tx, "S01", clients.SOURCE_SCOPES, is_source=True)
+        signatory, password = people.add(tx, "enterprise", firm.uscc, "demo-enterprise")
+        officer, officer_password = people.add(tx, "compliance", None, "demo-compliance")
+    return {
+        "bank": {"institution": bank, "client_id": bank_id, "client_secret": bank_secret},
+        "source": {"client_id": source_id, "client_secret": source_secret},
+        "enterprise": {"uscc": firm.uscc, "name": firm.name, "username": signatory, "password": password},
+        "compliance": {"username": officer, "password": officer_password},
+    }
+
+
+def _consents(given: Sequence[Grant]) -> list[str]:
+    """Consents written down at the counter; returns their ids."""
+    ids, rest = [], iter(given)
+    while some := list(islice(rest, GRANTS_AT_ONCE)):
+        with trail.recording() as tx:
+            ids += [consents.grant(tx, one, consents.Act("counter", channel="counter")).id for one in some]
+    return ids
+
+
+def _deliveries(firms: Sequence[Firm], tell: Callable[[int], None]) -> None:
+    done = 0
+    for batch in city.batches(firms):
+        done += intake.receive(batch).rows
+        tell(done)
+

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The housekeeping process: compacts dossiers, and tidies away tokens that expired long ago."""
+
+import os
+import signal
+import threading
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from access import tokens
+from bureau import compaction
+from kernel import db
+from kernel.errors import BureauError
+
+REST_S = 30.0
+KEEP_TOKENS = timedelta(days=1)
+
+log = structlog.get_logger()
+
+
+def run() -> None:
+    """Work until told to stop, or until the process that started this one is gone."""
+    stop, parent = threading.Event(), os.getppid()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set() and os.getppid() == parent:
+        work_once()
+        stop.wait(REST_S)
+
+
+def work_once() -> None:
+    """One round of everything; what fails is logged and tried again in the next round."""
+    try:
+        if merged := compaction.sweep():
+            log.info("compacted", classes=merged)
+        with db.transaction() as tx:
+            tokens.tidy(tx, KEEP_TOKENS)
+    except (BureauError, DBAPIError) as error:
+        log.error("housekeeping failed", error=type(error).__name__)

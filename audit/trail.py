@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trail: one entry for everything that was asked, allowed, refused or received (design section 8).
+
+An entry is committed with the act that it tells of, in one transaction; a trigger of the database notes it as
+`unsealed` in the same breath, and others refuse to change or delete it. Its bytes are canonical JSON (RFC 8785)
+and carry their own evidence, so that review and rewards read the trail and nothing else.
+
+The operator and the reference of a question are the institution's business: the bytes hold only their salted
+digests, so that a receipt shown to the enterprise does not tell who at the bank asked; the clear text and the
+salt stand beside the bytes.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from audit.events import Event
+from audit.merkle import leaf_hash
+from audit.models import entry as entries
+from kernel import canonical, clock, db, ids
+from kernel.errors import TooLarge, Unavailable
+from kernel.idempotency import in_flight
+
+MAX_ENTRY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What an entry says, before it is written. None means that the entry does not speak of it."""
+
+    type: Event
+    actor: str
+    channel: str = "api"  # or "counter": the bureau's own command line
+    id: str = field(default_factory=ids.new_id)
+    client: str | None = None
+    institution: str | None = None
+    institution_name: str | None = None
+    operator: str | None = None
+    reference: str | None = None
+    uscc: str | None = None
+    consent: str | None = None
+    consent_version: int | None = None
+    purpose: str | None = None
+    product: str | None = None
+    classes: tuple[int, ...] | None = None
+    publication: int | None = None
+    outcome: str | None = None
+    rule: str | None = None
+    request_digest: str | None = None  # hex SHA-256 of the canonical request
+    answer_digest: str | None = None  # hex SHA-256 of exactly the bytes of the answer's body
+    billable: bool = False
+    of: str | None = None  # the entry that this one repeats
+    detail: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+
+
+@contextmanager
+def recording() -> Iterator[Connection]:
+    """A transaction whose work counts only with its entry: if anything of it fails, nothing happened.
+
+    Raises Unavailable (`audit-unavailable`) where the database cannot take the entry, Conflict where a twin with
+    the same Idempotency-Key is still in flight, and lets IntegrityError through: the twin has just finished.
+    """
+    try:
+        with db.transaction() as tx:
+            yield tx
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        if db.is_lock_timeout(error):
+            raise in_flight() from error
+        raise Unavailable(
+            "the trail cannot take an entry now, so nothing was done or disclosed: try again",
+            slug="audit-unavailable",
+        ) from error
+
+
+def append(tx: Connection, said: Entry) -> datetime:
+    """Write an entry; it counts when `tx` commits. Returns its time.
+
+    Raises TooLarge beyond MAX_ENTRY_BYTES and IntegrityError where its Idempotency-Key is taken.
+    """
+    time, salt = clock.now(), secrets.token_bytes(16)
+    leaf = canonical.encode(_document(said, time, salt))
+    if len(leaf) > MAX_ENTRY_BYTES:
+        raise TooLarge(f"an entry of {len(leaf)} bytes exceeds {MAX_ENTRY_BYTES}")
+    tx.execute(
+        _INSERT,
+        {
+            "id": said.id,
+            "time": time,
+            "type": said.type.value,
+            "actor": said.actor,
+            "idempotency_key": said.idempotency_key,
+            "uscc": said.uscc,
+            "institution": said.institution,
+            "consent": said.consent,
+            "outcome": said.outcome,
+            "billable": said.billable,
+            "operator": said.operator,
+            "reference": said.reference,
+            "salt": salt,
+            "leaf_hash": leaf_hash(leaf),
+            "bytes": leaf,
+        },
+    )
+    return time
+
+
+def find_keyed(tx: Connection, actor: str, key: str) -> dict[str, Any] | None:
+    """The document of the entry that spent this actor's Idempotency-Key, if one did."""
+    leaf = tx.scalar(_KEYED, {"actor": actor, "key": key})
+    return None if leaf is None else orjson.loads(leaf)
+
+
+def find(tx: Connection, entry_id: str) -> dict[str, Any] | None:
+    """The document of an entry, with `operator` and `reference` in clear; None if there is none."""
+    row = tx.execute(_BY_ID, {"entry_id": entry_id}).one_or_none()
+    if row is None or row.bytes is None:
+        return None
+    return {**orjson.loads(row.bytes), "operator": row.operator, "reference": row.reference}
+
+
+def salted_digest(salt: bytes, text: str) -> str:
+    """Hex SHA-256 of a 16-byte salt and a text: what an entry's bytes hold in the text's place."""
+    return hashlib.sha256(salt + text.encode()).hexdigest()
+
+
+def _document(said: Entry, time: datetime, salt: bytes) -> dict[str, Any]:
+    known = {
+        "v": 1,
+        "id": said.id,
+        "nonce": secrets.token_hex(16),  # 128 bits, so that nobody guesses an entry from its leaf hash
+        "time": clock.rfc3339(time),
+        "type": said.type.value,
+        "actor": said.actor,
+        "channel": said.channel,
+        "client": said.client,
+        "institution": said.institution,
+        "institution_name": said.institution_name,
+        "operator_digest": said.operator and salted_digest(salt, said.operator),
+        "reference_digest": said.reference and salted_digest(salt, said.reference),
+        "uscc": said.uscc,
+        "consent": said.consent,
+        "consent_version": said.consent_version,
+        "purpose": said.purpose,
+        "product": said.product,
+        "classes": said.classes,
+        "publication": said.publication,
+        "outcome": said.outcome,
+        "rule": said.rule,
+        "request_digest": said.request_digest,
+        "answer_digest": said.answer_digest,
+        "billable": said.billable,
+        "of": said.of,
+        "detail": said.detail,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+_INSERT = insert(entries)
+_KEYED = select(entries.c.bytes).where(
+    entries.c.actor == bindparam("actor"), entries.c.idempotency_key == bindparam("key")
+)
+_BY_ID = select(entries.c.bytes, entries.c.operator, entries.c.reference).where(entries.c.id == bindparam("entry_id"))

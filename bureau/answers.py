@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The product `records`: an enterprise's records as an institution receives them. Pure: dossier in, bytes out."""
+
+from typing import NamedTuple
+
+import orjson
+
+from bureau import catalogue, folios
+from bureau.vault import Dossier
+from kernel import clock
+
+
+class Asked(NamedTuple):
+    """What an answer repeats of its question."""
+
+    query_id: str
+    uscc: str
+    purpose: str
+    product: str
+    consent_id: str
+
+
+class Produced(NamedTuple):
+    """An answer's body, exactly as it is sent and hashed, and how many records it tells."""
+
+    body: bytes
+    records: int
+
+
+def records(asked: Asked, dossier: Dossier) -> Produced:
+    """All records that stand in the opened classes, spliced from the folios without being parsed."""
+    known, count, classes = catalogue.current(), 0, []
+    for number in sorted(dossier.regions):
+        datasets = []
+        for dataset, held, body in folios.splice(dossier.regions[number], dossier.publication, dossier.corrections):
+            name = known.datasets[dataset].name_zh
+            datasets.append(b'{"dataset":%b,"name":%b,"records":[%b]}' % (_json(dataset), _json(name), body))
+            count += held
+        if datasets:
+            name = known.classes[number].name_zh
+            classes.append(b'{"class":%d,"name":%b,"datasets":[%b]}' % (number, _json(name), b",".join(datasets)))
+    head = {
+        "query_id": asked.query_id,
+        "uscc": asked.uscc,
+        "name": dossier.name,
+        "as_of": {"publication": dossier.publication, "time": clock.rfc3339(dossier.time)},
+        "product": asked.product,
+        "purpose": asked.purpose,
+        "consent_id": asked.consent_id,
+    }
+    receipt = _json(f"/v1/audit/receipts/{asked.query_id}")
+    return Produced(b'%b,"classes":[%b],"receipt":%b}' % (_json(head)[:-1], b",".join(classes), receipt), count)
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value)

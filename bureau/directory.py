@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory (企业名录): USCC, name and division of each enterprise. Public register data, kept in clear."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bureau.models import batch as batches
+from bureau.models import directory
+from kernel import uscc as codes
+from kernel.errors import Invalid
+
+Line = tuple[str | None, str | None]  # name, division
+USCCS_AT_ONCE = 2_000
+
+
+def require_plausible(tx: Connection, uscc: str) -> None:
+    """Raise Invalid for a code that fails its check digit, unless the directory knows it (some early codes do)."""
+    if codes.is_valid(uscc):
+        return
+    if tx.scalar(select(directory.c.uscc).where(directory.c.uscc == uscc).limit(1)) is None:
+        raise Invalid(
+            f"{uscc} is not a unified social credit code (GB 32100-2015): 18 symbols, the last a check symbol",
+            errors={"uscc": ["fails its check symbol"]},
+            slug="invalid-uscc",
+        )
+
+
+def note(tx: Connection, batch: int, lines: Mapping[str, Line]) -> None:
+    """Write the lines that say something new; they hold from the batch's publication. The caller commits."""
+    known = current(tx, lines)
+    rows = [
+        {"uscc": uscc, "batch": batch, "name": name, "division": division}
+        for uscc, (name, division) in lines.items()
+        if known.get(uscc) != (name, division)
+    ]
+    if rows:
+        tx.execute(_upsert(tx), rows)
+
+
+def current(tx: Connection, usccs: Iterable[str]) -> dict[str, Line]:
+    """The published lines of some enterprises, by USCC."""
+    sought, found = sorted(usccs), {}
+    published = directory.join(batches, batches.c.id == directory.c.batch)
+    columns = directory.c.uscc, directory.c.name, directory.c.division
+    for start in range(0, len(sought), USCCS_AT_ONCE):
+        some = directory.c.uscc.in_(sought[start : start + USCCS_AT_ONCE])
+        lines = select(*columns).select_from(published).where(some, batches.c.publication.is_not(None))
+        for row in tx.execute(lines.order_by(batches.c.publication)):
+            found[row.uscc] = (row.name, row.division)
+    return found
+
+
+def _upsert(tx: Connection) -> Insert:
+    dialect: Any = postgresql if tx.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(directory)
+    newest = {"name": statement.excluded.name, "division": statement.excluded.division}
+    return statement.on_conflict_do_update(index_elements=["uscc", "batch"], set_=newest)  # type: ignore[no-any-return]

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disclosure: the one door through which facts about an enterprise leave the bureau.
+
+`disclose(question, produce)` does, in this order and in one transaction:
+
+    1. an Idempotency-Key that was spent leads to the answer it bought, if that may still be given
+    2. the institution's standing, then the one consent that decides; either may refuse
+    3. the vault opens the folios of the classes that the consent covers, and no others
+    4. `produce`, a pure function, makes the answer's bytes
+    5. the entry is written, with the digest of exactly those bytes, and commits
+    6. only now the answer is returned, or the refusal raised
+
+A refusal is an entry too. No committed entry, no answer: if step 5 fails in any way the caller gets 503 and no
+data. A question linearises with a revocation at the statement of step 2 that reads the consents.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from access import institutions
+from audit import trail
+from audit.events import Event
+from bureau import directory, vault
+from bureau.answers import Asked, Produced
+from bureau.vault import Dossier
+from consent import consents
+from consent.question import Question
+from kernel import ids
+from kernel.auth import Principal
+from kernel.errors import Gone, NotFound, NotPermitted
+from kernel.idempotency import require_same, settle
+from kernel.keys import Altered
+
+Producer = Callable[[Asked, Dossier], Produced]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the caller receives: the body's exact bytes and the entry that tells of them."""
+
+    query_id: str
+    body: bytes
+    digest: bytes  # SHA-256 of `body`
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    entry: trail.Entry
+    answer: Answer | None = None
+    refusal: NotPermitted | Altered | Gone | None = None
+
+
+def disclose(question: Question, produce: Producer) -> Answer:
+    """Answer a question, or refuse it; either way the entry has committed when this returns or raises.
+
+    Raises NotPermitted with the rule that refused, Invalid for a USCC that cannot be or a reused key, Altered
+    where a folio does not open, Unavailable (`audit-unavailable`) where the entry could not be written.
+    """
+
+    def attempt() -> _Outcome:
+        with trail.recording() as tx:
+            earlier = trail.find_keyed(tx, question.actor, question.key) if question.key else None
+            if earlier is None:
+                outcome = _decide(tx, question, produce)
+            else:
+                require_same(earlier.get("request_digest", ""), question.digest())
+                outcome = _repeat(tx, earlier, question.actor, question.client, question.operator, produce)
+            trail.append(tx, outcome.entry)
+        return outcome
+
+    return _settled(settle(attempt))
+
+
+def disclose_again(query_id: str, principal: Principal, produce: Producer) -> Answer:
+    """Give an answer once more, to a client of the institution that asked, byte for byte (not billable).
+
+    Raises NotFound, NotPermitted where the consent ended since, Gone where the bytes can no longer be made.
+    """
+    with trail.recording() as tx:
+        earlier = trail.find(tx, query_id)
+        mine = earlier and principal.institution and earlier.get("institution") == principal.institution.id
+        if not earlier or not mine or earlier["type"] != Event.QUERY_ANSWERED:
+            raise NotFound(f"no answered question {query_id} of yours")
+        institutions.require_standing(principal.institution, earlier["purpose"], earlier["product"])
+        outcome = _repeat(tx, earlier, principal.actor, principal.client, earlier["operator"], produce)
+        trail.append(tx, outcome.entry)
+    return _settled(outcome)
+
+
+def _decide(tx: Connection, question: Question, produce: Producer) -> _Outcome:
+    """Steps 2 to 4 for a new question; raises Invalid where it is none (nothing is written then)."""
+    directory.require_plausible(tx, question.uscc)
+    query_id, said = ids.new_id(), _asked(question)
+    try:
+        institutions.require_standing(question.asking, question.purpose, question.product)
+        consent = consents.require(tx, question)
+        classes = question.classes or consent.classes
+        said |= {"consent": consent.id, "consent_version": consent.version, "classes": classes}
+        dossier = vault.open_dossier(tx, question.uscc, classes)
+    except (NotPermitted, Altered) as refusal:
+        return _Outcome(_refused(refusal, said | {"id": query_id}), refusal=refusal)
+    asked = Asked(query_id, question.uscc, question.purpose, question.product, consent.id)
+    produced = produce(asked, dossier)
+    digest = hashlib.sha256(produced.body).digest()
+    entry = trail.Entry(
+        type=Event.QUERY_ANSWERED,
+        id=query_id,
+        outcome="answered",
+        publication=dossier.publication,
+        answer_digest=digest.hex(),
+        billable=produced.records > 0,
+        idempotency_key=question.key,
+        **said,
+    )
+    return _Outcome(entry, answer=Answer(query_id, produced.body, digest))
+
+
+def _repeat(
+    tx: Connection, earlier: dict[str, Any], actor: str, client: str | None, operator: str, produce: Producer
+) -> _Outcome:
+    """An earlier answer made again from the same publication, if its own consent still allows it."""
+    said = {name: earlier.get(name) for name in _CARRIED} | {"actor": actor, "client": client, "operator": operator}
+    said |= {"of": earlier["id"], "classes": tuple(earlier["classes"])}
+    try:
+        consents.require_still(tx, earlier["consent"])
+        dossier = vault.open_dossier(tx, earlier["uscc"], earlier["classes"], earlier["publication"])
+    except (NotPermitted, Altered) as refusal:
+        return _Outcome(_refused(refusal, said), refusal=refusal)
+    asked = Asked(earlier["id"], earlier["uscc"], earlier["purpose"], earlier["product"], earlier["consent"])
+    body = produce(asked, dossier).body
+    digest = hashlib.sha256(body).digest()
+    if digest.hex() != earlier["answer_digest"]:
+        gone = Gone("this answer can no longer be made as it was given: records were erased since", slug="answer-gone")
+        return _Outcome(_refused(gone, said), refusal=gone)
+    entry = trail.Entry(type=Event.QUERY_REPLAYED, outcome="answered", answer_digest=digest.hex(), **said)
+    return _Outcome(entry, answer=Answer(earlier["id"], body, digest))
+
+
+def _refused(refusal: NotPermitted | Altered | Gone, said: dict[str, Any]) -> trail.Entry:
+    return trail.Entry(type=Event.QUERY_REFUSED, outcome="refused", rule=refusal.slug, **said)
+
+
+def _settled(outcome: _Outcome) -> Answer:
+    """Step 6."""
+    if outcome.refusal is not None:
+        raise outcome.refusal
+    assert outcome.answer is not None
+    return outcome.answer
+
+
+def _asked(question: Question) -> dict[str, Any]:
+    return {
+        "actor": question.actor,
+        "channel": question.channel,
+        "client": question.client,
+        "institution": question.asking.id,
+        "institution_name": question.asking.name,
+        "operator": question.operator,
+        "reference": question.reference,
+        "uscc": question.uscc,
+        "purpose": question.purpose,
+        "product": question.product,
+        "classes": question.classes,
+        "request_digest": question.digest(),
+    }
+
+
+_CARRIED = (
+    "institution",
+    "institution_name",
+    "uscc",
+    "consent",
+    "consent_version",
+    "purpose",
+    "product",
+    "publication",
+    "request_digest",
+)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folio's inside: records of one enterprise and one class, packed so that an answer is spliced, not built.
+
+Plaintext, before encryption, is one zstd frame of
+
+    u32   length of the header
+    json  header: [[dataset, count, bytes, [[publication | null, count], …]], …] in dataset order
+    u32[] length of each record's JSON           (little-endian)
+    u64[] identity of each record                (little-endian)
+    bytes the records' JSON: within a dataset joined by commas, in the order of publication, then row
+
+A record's *identity* is a hash of its source and key items (state and period datasets) or of its whole content
+(events). Of records with one identity the latest delivered stands for all: so a registration is replaced by
+the next, and a lawsuit delivered twice appears once. Nothing is dropped when stored, only when read, so an
+answer as of an earlier publication stays what it was.
+
+Pure: bytes in, bytes out. `vault` encrypts and stores.
+"""
+
+import sys
+import threading
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import orjson
+import zstandard
+
+MAX_FOLIO_RECORDS = 4_096
+MAX_PLAINTEXT_BYTES = 64 * 1024 * 1024
+_LEVEL = 3
+_LITTLE = sys.byteorder == "little"
+
+
+class Entry(NamedTuple):
+    """One record in a folio. `publication` is None until its batch is closed."""
+
+    dataset: str
+    publication: int | None
+    identity: int
+    body: bytes  # the record's JSON, keys sorted
+
+
+class Packet(NamedTuple):
+    """What one chunk of a delivery brings for one enterprise and class: records, and the marks of their rows."""
+
+    records: list[Entry]
+    marks: "array[int]"
+
+
+class Region(NamedTuple):
+    """The records of one dataset in one opened folio."""
+
+    dataset: str
+    runs: tuple[tuple[int, int], ...]  # (publication, count), in order
+    lengths: Sequence[int]
+    identities: Sequence[int]
+    body: memoryview
+
+    def entries(self) -> Iterator[Entry]:
+        """Its records one by one."""
+        publications = (publication for publication, count in self.runs for _ in range(count))
+        ends = accumulate(length + 1 for length in self.lengths)
+        for publication, identity, length, end in zip(
+            publications, self.identities, self.lengths, ends, strict=True
+        ):
+            yield Entry(self.dataset, publication, identity, bytes(self.body[end - 1 - length : end - 1]))
+
+
+class Correction(NamedTuple):
+    """What an overlay does to a record: replace its items, mark it as disputed, or hide it."""
+
+    kind: str  # "correction" | "dispute" | "withdrawal"
+    items: Mapping[str, Any] | None = None
+
+
+def pack(records: Iterable[Entry]) -> bytes:
+    """A folio's plaintext. Records of a dataset keep the order in which they come (publication, then row)."""
+    header, lengths, identities, bodies = [], array("I"), array("Q"), []
+    for dataset, of_dataset in groupby(sorted(records, key=attrgetter("dataset")), key=attrgetter("dataset")):
+        held = list(of_dataset)
+        body = b",".join(record.body for record in held)
+        runs = [[number, len(list(run))] for number, run in groupby(held, key=attrgetter("publication"))]
+        header.append([dataset, len(held), len(body), runs])
+        lengths.extend(len(record.body) for record in held)
+        identities.extend(record.identity for record in held)
+        bodies.append(body)
+    head = orjson.dumps(header)
+    columns = _little(lengths).tobytes() + _little(identities).tobytes()
+    plaintext = len(head).to_bytes(4, "little") + head + columns + b"".join(bodies)
+    return _codec().compressor.compress(plaintext)
+
+
+def unpack(packed: bytes, publication: int) -> list[Region]:
+    """The regions of a folio's plaintext; `publication` is that of its batch, where it does not name its own."""
+    plaintext = _codec().decompressor.decompress(packed, max_output_size=MAX_PLAINTEXT_BYTES)
+    size = int.from_bytes(plaintext[:4], "little")
+    header = orjson.loads(plaintext[4 : 4 + size])
+    total = sum(count for _, count, _, _ in header)
+    lengths, identities = array("I"), array("Q")
+    lengths.frombytes(plaintext[4 + size : 4 + size + 4 * total])
+    identities.frombytes(plaintext[4 + size + 4 * total : 4 + size + 12 * total])
+    _little(lengths), _little(identities)
+    regions, at, row, view = [], 4 + size + 12 * total, 0, memoryview(plaintext)
+    for dataset, count, width, runs in header:
+        numbered = tuple((publication if number is None else number, run) for number, run in runs)
+        rows = slice(row, row + count)
+        regions.append(Region(dataset, numbered, lengths[rows], identities[rows], view[at : at + width]))
+        at, row = at + width, row + count
+    return regions
+
+
+def splice(
+    regions: Iterable[Region], as_of: int, corrections: Mapping[str, Correction]
+) -> Iterator[tuple[str, int, bytes]]:
+    """The records that stand as of a publication: (dataset, count, their JSON joined by commas), by dataset.
+
+    `regions` come in order of publication; `corrections` by record id.
+    """
+    by_dataset: dict[str, list[Region]] = {}
+    for region in regions:
+        by_dataset.setdefault(region.dataset, []).append(region)
+    touched = {record_id.rsplit(".", 2)[-2] + "." + record_id.rsplit(".", 2)[-1] for record_id in corrections}
+    for dataset, held in sorted(by_dataset.items()):
+        if dataset not in touched and _stand_whole(held, as_of):
+            yield dataset, sum(len(region.lengths) for region in held), b",".join(region.body for region in held)
+            continue
+        bodies = _standing(held, as_of)
+        if dataset in touched:
+            bodies = [body for body in (_corrected(body, corrections) for body in bodies) if body is not None]
+        if bodies:
+            yield dataset, len(bodies), b",".join(bodies)
+
+
+def _stand_whole(held: list[Region], as_of: int) -> bool:
+    """Whether every record stands: all published by then, and no two with one identity (the common case)."""
+    if any(region.runs[-1][0] > as_of for region in held):
+        return False
+    identities = [identity for region in held for identity in region.identities]
+    return len(set(identities)) == len(identities)
+
+
+def _standing(held: list[Region], as_of: int) -> list[bytes]:
+    latest: dict[int, bytes] = {}
+    for region in held:
+        for record in region.entries():
+            if record.publication is not None and record.publication <= as_of:
+                latest.pop(record.identity, None)  # so that the latest also takes the latest's place
+                latest[record.identity] = record.body
+    return list(latest.values())
+
+
+def _corrected(body: bytes, corrections: Mapping[str, Correction]) -> bytes | None:
+    record = orjson.loads(body)
+    correction = corrections.get(record["id"])
+    if correction is None:
+        return body
+    if correction.kind == "withdrawal":
+        return None
+    if correction.kind == "dispute":
+        record["disputed"] = True
+    elif correction.items is not None:
+        record["items"] = {**record["items"], **correction.items}
+    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+
+
+class _Codec(threading.local):
+    """zstd contexts, one pair a thread: shared between threads they corrupt memory."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_codecs = _Codec()
+
+
+def _codec() -> _Codec:
+    return _codecs
+
+
+def _little(numbers: "array[int]") -> "array[int]":
+    if not _LITTLE:
+        numbers.byteswap()
+    return numbers

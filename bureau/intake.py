@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Intake: one delivery in, every row accepted or rejected with its reason, a receipt back. Nothing is lost.
+
+    1. open    the batch is written down before its first row; the same delivery again gives its first receipt,
+               and one that was interrupted goes on behind its last stored row
+    2. rows    a chunk at a time: judged, packed, encrypted and stored, with the progress, in one transaction
+    3. close   one short transaction: publication number, receipt, entry on the trail; now all of it is visible
+
+Kill the process anywhere: an open batch's folios are invisible, and the next run resumes it. Two processes
+given the same delivery cannot both advance it: each chunk moves `rows_done` from where it read it, or fails.
+"""
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, delete, insert, select, update
+
+from audit import trail
+from audit.events import Event
+from bureau import catalogue, directory, vault
+from bureau.catalogue import Catalogue, Dataset
+from bureau.folios import Entry, Packet
+from bureau.judging import CONSENT_BASES, Accepted, Rejected, judge
+from bureau.models import batch as batches
+from bureau.models import folio, open_batch, rejected_row
+from bureau.publications import publish
+from bureau.records import Batch, Row, Unreadable
+from consent import consents
+from kernel import clock, db, keys
+from kernel.errors import Conflict
+
+CHUNK_ROWS = 10_000
+NAME_ITEM, DIVISION_ITEM = "C1.01.01", "C1.01.17"
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of a delivery: `accepted + rejected == rows`; `repeated` of the accepted were delivered before."""
+
+    batch: str
+    feed: str
+    rows: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    repeated: int = 0
+    duplicate: bool = False
+    reasons: dict[str, int] = field(default_factory=dict)
+    warnings: dict[str, int] = field(default_factory=dict)
+
+    def count(self, judged: Sequence[Accepted | Rejected], repeated: int) -> None:
+        reasons, warnings = Counter(self.reasons), Counter(self.warnings)
+        for one in judged:
+            if isinstance(one, Rejected):
+                self.rejected += 1
+                reasons[one.reason] += 1
+            else:
+                self.accepted += 1
+                warnings.update(one.warnings)
+        self.rows += len(judged)
+        self.repeated += repeated
+        self.reasons, self.warnings = dict(sorted(reasons.items())), dict(sorted(warnings.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    batch: int
+    received_at: str
+    rows_done: int
+    parts_done: int
+    receipt: Receipt
+
+
+def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Receipt:
+    """Take a delivery in. `tell` hears the number of rows done after each chunk.
+
+    Raises Conflict where another process is receiving the same delivery, and what the reader of `batch.rows`
+    raises; the batch then stays open, invisible, and is resumed by the next call.
+    """
+    with trail.recording() as tx:
+        opened = _open(tx, batch)
+    if isinstance(opened, Receipt):
+        return opened
+    rows = islice(batch.rows, opened.rows_done, None)
+    while chunk := list(islice(rows, CHUNK_ROWS)):
+        with trail.recording() as tx:
+            opened = _store_chunk(tx, batch, opened, chunk)
+        tell(opened.rows_done)
+    with trail.recording() as tx:
+        return _close(tx, batch, opened)
+
+
+def _open(tx: Connection, batch: Batch) -> _Opened | Receipt:
+    """The open batch of this delivery, made or found; or the receipt, where it was received before."""
+    same = batches.c.feed == batch.feed, batches.c.digest == batch.digest
+    held = tx.execute(select(batches).where(*same)).one_or_none()
+    if held is not None and held.publication is not None:
+        return Receipt(**{**orjson.loads(held.receipt), "duplicate": True})
+    if held is not None:
+        doing = tx.execute(select(open_batch).where(open_batch.c.batch == held.id)).one()
+        progress = Receipt(**orjson.loads(doing.progress))
+        return _Opened(held.id, clock.rfc3339(held.received_at), doing.rows_done, doing.parts_done, progress)
+    now = clock.now()
+    values = {"feed": batch.feed, "source": batch.source, "digest": batch.digest, "received_at": now}
+    number: int = tx.execute(insert(batches).values(**values).returning(batches.c.id)).scalar_one()
+    receipt = Receipt(str(number), batch.feed)
+    tx.execute(insert(open_batch).values(batch=number, rows_done=0, parts_done=0, progress=_dumps(receipt)))
+    return _Opened(number, clock.rfc3339(now), 0, 0, receipt)
+
+
+def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[Row | Unreadable]) -> _Opened:
+    """Judge, pack, encrypt and store one chunk, and move the progress behind it."""
+    known = catalogue.current()
+    needed = {row.uscc for row in chunk if isinstance(row, Row)} if batch.basis in CONSENT_BASES else set()
+    collecting = consents.collecting(tx, needed)
+    judged = [judge(row, batch, known, collecting) for row in chunk]
+    accepted = [one for one in judged if isinstance(one, Accepted)]
+    packets = _packets(accepted, batch, opened, known)
+    repeated = _count_repeats(tx, packets)
+    vault.store(tx, opened.batch, opened.parts_done, packets)
+    _keep_rejects(tx, opened.batch, [one for one in judged if isinstance(one, Rejected)])
+    directory.note(tx, opened.batch, _directory_lines(accepted))
+    receipt = Receipt(**asdict(opened.receipt))
+    receipt.count(judged, repeated)
+    return _advance(tx, opened, len(chunk), receipt)
+
+
+def _advance(tx: Connection, opened: _Opened, rows: int, receipt: Receipt) -> _Opened:
+    done, parts = opened.rows_done + rows, opened.parts_done + 1
+    here = open_batch.c.batch == opened.batch, open_batch.c.rows_done == opened.rows_done
+    moved = update(open_batch).where(*here).values(rows_done=done, parts_done=parts, progress=_dumps(receipt))
+    if tx.execute(moved).rowcount != 1:
+        raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
+    return _Opened(opened.batch, opened.received_at, done, parts, receipt)
+
+
+def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
+    """Publish the batch: from this commit on its folios are visible, all at once."""
+    here = open_batch.c.batch == opened.batch, open_batch.c.rows_done == opened.rows_done
+    if tx.execute(delete(open_batch).where(*here)).rowcount != 1:
+        raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
+    number, _ = publish(tx, "batch", opened.batch)
+    receipt = _dumps(opened.receipt)
+    tx.execute(update(batches).where(batches.c.id == opened.batch).values(publication=number, receipt=receipt))
+    detail = {**asdict(opened.receipt), "source": batch.source, "digest": batch.digest, "basis": batch.basis}
+    del detail["duplicate"]
+    said = trail.Entry(
+        type=Event.BATCH_RECEIVED, actor=f"source:{batch.source}", channel="counter", publication=number, detail=detail
+    )
+    trail.append(tx, said)
+    return opened.receipt
+
+
+def _packets(
+    accepted: Sequence[Accepted], batch: Batch, opened: _Opened, known: Catalogue
+) -> dict[tuple[str, int], Packet]:
+    """The accepted rows as records, by enterprise and class, each with the mark of its row."""
+    packets: dict[tuple[str, int], Packet] = {}
+    mark = keys.purpose("marks").mac64
+    for one in accepted:
+        row, dataset = one.row, known.datasets[one.row.dataset]
+        items = orjson.dumps(one.items, option=orjson.OPT_SORT_KEYS)
+        event_date = orjson.dumps(row.event_date)
+        content = mark(b"\0".join((batch.source.encode(), dataset.code.encode(), row.uscc.encode(), event_date, items)))
+        body = b'{"event_date":%b,"id":"%d.%d.%b","items":%b,"raw":%b,"received_at":"%b","source":"%b"}' % (
+            event_date,
+            opened.batch,
+            row.number,
+            dataset.code.encode(),
+            items,
+            orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS),
+            opened.received_at.encode(),
+            batch.source.encode(),
+        )
+        identity = content if dataset.kind == "event" else _identity(one, dataset, batch.source)
+        place = row.uscc, dataset.class_number
+        packet = packets.get(place) or packets.setdefault(place, Packet([], array("Q")))
+        packet.records.append(Entry(dataset.code, None, identity, body))
+        packet.marks.append(content)
+    return packets
+
+
+def _identity(one: Accepted, dataset: Dataset, source: str) -> int:
+    """What a state or period record is identified by: its source and key items (design section 4)."""
+    named = [one.row.event_date if name == "event_date" else one.items.get(name) for name in dataset.key_items]
+    content = orjson.dumps([source, dataset.code, *named])
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+
+def _count_repeats(tx: Connection, packets: Mapping[tuple[str, int], Packet]) -> int:
+    """How many of these rows were delivered before, in this batch or an earlier one."""
+    seen: set[int] = set()
+    by_class: dict[int, list[str]] = {}
+    for uscc, number in packets:
+        by_class.setdefault(number, []).append(uscc)
+    for number, usccs in by_class.items():
+        for some in _slices(usccs, vault.USCCS_AT_ONCE):
+            held = select(folio.c.marks).where(folio.c["class"] == number, folio.c.uscc.in_(some))
+            for marks in tx.scalars(held):
+                seen.update(array("Q", marks))
+    repeated = 0
+    for _, marks in packets.values():
+        for mark in marks:
+            repeated += mark in seen
+            seen.add(mark)
+    return repeated
+
+
+def _keep_rejects(tx: Connection, batch: int, rejects: Sequence[Rejected]) -> None:
+    """Keep rejected rows encrypted, in the source's own words, so that they can be repaired and sent again."""
+    key = keys.purpose("rejects")
+    rows = [
+        {
+            "batch": batch,
+            "row": one.number,
+            "reason": one.reason,
+            "uscc": one.uscc,
+            "ciphertext": key.encrypt(orjson.dumps(dict(one.delivered)), reject_bound_to(batch, one.number)),
+        }
+        for one in rejects
+    ]
+    if rows:
+        tx.execute(insert(rejected_row), rows)
+
+
+def rejects(tx: Connection, batch: int) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """The rejected rows of a batch: number, reason, and the row in the source's own words."""
+    key = keys.purpose("rejects")
+    for row in tx.execute(select(rejected_row).where(rejected_row.c.batch == batch).order_by(rejected_row.c.row)):
+        yield row.row, row.reason, orjson.loads(key.decrypt(row.ciphertext, reject_bound_to(batch, row.row)))
+
+
+def reject_bound_to(batch: int, row: int) -> bytes:
+    return f"reject\0{batch}\0{row}".encode()
+
+
+def _directory_lines(accepted: Sequence[Accepted]) -> dict[str, directory.Line]:
+    lines = {}
+    for one in accepted:
+        if name := one.items.get(NAME_ITEM):
+            division = one.items.get(DIVISION_ITEM)
+            lines[one.row.uscc] = (str(name), str(division) if division else None)
+    return lines
+
+
+def _slices(sequence: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (sequence[start : start + size] for start in range(0, len(sequence), size))
+
+
+def _dumps(receipt: Receipt) -> str:
+    return orjson.dumps(asdict(receipt)).decode()

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judging a delivered row against the catalogue: accepted, with what had to be blanked, or rejected with one reason.
+
+Pure. A bad key field rejects the row; a bad optional field becomes null with a warning and keeps its raw text.
+"""
+
+import re
+from collections.abc import Callable, Container, Mapping
+from typing import Any, NamedTuple
+
+from bureau.catalogue import Catalogue, Dataset
+from bureau.records import Batch, Row, Unreadable, Value
+from kernel import uscc as codes
+from kernel.canonical import MAX_INTEGER
+
+CONSENT_BASES = ("consent", "lender")
+MAX_TEXT_CHARS = 20_000
+
+_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+_MONTH = re.compile(r"(1[6-9]|2[0-2])\d\d-(0[1-9]|1[0-2])")
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,12})?")
+
+FITS: dict[str, Callable[[Any], bool]] = {
+    "string": lambda value: type(value) is str and len(value) <= MAX_TEXT_CHARS,
+    "integer": lambda value: type(value) is int and abs(value) <= MAX_INTEGER,
+    "money": lambda value: type(value) is int and abs(value) <= MAX_INTEGER,
+    "decimal": lambda value: type(value) is str and _DECIMAL.fullmatch(value) is not None,
+    "boolean": lambda value: type(value) is bool,
+    "date": lambda value: type(value) is str and _DATE.fullmatch(value) is not None,
+    "month": lambda value: type(value) is str and _MONTH.fullmatch(value) is not None,
+}
+
+
+class Accepted(NamedTuple):
+    """A row as it will be kept: items of the right types, and the warnings that it earned."""
+
+    row: Row
+    items: Mapping[str, Value]
+    warnings: tuple[str, ...]
+
+
+class Rejected(NamedTuple):
+    """A row that is not kept as a record: its number, one reason, its own words, its code where that is valid."""
+
+    number: int
+    reason: str
+    delivered: Mapping[str, Any]
+    uscc: str | None
+
+
+def judge(row: Row | Unreadable, batch: Batch, catalogue: Catalogue, collecting: Container[str]) -> Accepted | Rejected:
+    """Accept or reject one row. `collecting` holds the enterprises that consent to collection."""
+    if isinstance(row, Unreadable):
+        return Rejected(row.number, row.reason, row.delivered, None)
+    valid = codes.is_valid(row.uscc)
+    if reason := _reason(row, batch, catalogue, collecting, valid):
+        return Rejected(row.number, reason, row.delivered or _as_delivered(row), row.uscc if valid else None)
+    items, warnings = _fitting(row, catalogue.datasets[row.dataset])
+    if not valid:
+        warnings = (*warnings, "uscc check-digit")
+    if missing_key(items, row, catalogue.datasets[row.dataset]):
+        return Rejected(row.number, "missing-key", row.delivered or _as_delivered(row), row.uscc)
+    return Accepted(row, items, warnings)
+
+
+def missing_key(items: Mapping[str, Value], row: Row, dataset: Dataset) -> bool:
+    """Whether an item that identifies the record is absent or unusable."""
+    return any(
+        (row.event_date if name == "event_date" else items.get(name)) in (None, "") for name in dataset.key_items
+    )
+
+
+def _reason(row: Row, batch: Batch, catalogue: Catalogue, collecting: Container[str], valid: bool) -> str | None:
+    if not valid and not (batch.lenient_uscc and codes.has_pattern(row.uscc)):
+        return "invalid-uscc"
+    for prefix, reason in batch.refused_prefixes.items():
+        if row.uscc.startswith(prefix):
+            return reason
+    dataset = catalogue.datasets.get(row.dataset)
+    if dataset is None:
+        return "unknown-dataset"
+    if row.event_date is not None and not FITS["date"](row.event_date):
+        return "invalid-event-date"
+    if not row.items.keys() <= item_types(dataset).keys():
+        return "unknown-item"
+    if batch.basis in CONSENT_BASES and row.uscc not in collecting:
+        return "no-collection-consent"
+    return None
+
+
+def _fitting(row: Row, dataset: Dataset) -> tuple[Mapping[str, Value], tuple[str, ...]]:
+    types = item_types(dataset)
+    unfit = [name for name, value in row.items.items() if value is not None and not FITS[types[name]](value)]
+    if not unfit:
+        return row.items, row.warnings
+    items = {name: None if name in unfit else value for name, value in row.items.items()}
+    return items, (*row.warnings, *(f"{name} not-{types[name]}" for name in unfit))
+
+
+def item_types(dataset: Dataset) -> Mapping[str, str]:
+    """Item code → type, kept for each dataset: this is asked for every row."""
+    if dataset.code not in _types:
+        _types[dataset.code] = {item.code: item.type for item in dataset.items}
+    return _types[dataset.code]
+
+
+_types: dict[str, dict[str, str]] = {}
+
+
+def _as_delivered(row: Row) -> dict[str, Any]:
+    return {"uscc": row.uscc, "event_date": row.event_date, "items": dict(row.items), "raw": dict(row.raw)}

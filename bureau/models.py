@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bureau's tables: publications, batches, the vault's folios and keys, overlays, rejects, the directory.
+
+`folio`, `data_key` and `overlay` carry the USCC in their primary key and are partitioned by its hash on
+PostgreSQL; no transaction of a question writes to them.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+
+from kernel.db import Instant, metadata
+
+PARTITIONS = 16
+BY_USCC = {"postgresql_partition_by": "HASH (uscc)"}
+
+publication = Table(
+    "publication",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("time", Instant, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("batch", Integer),
+)
+
+# One row: the lock under which numbers are given, so that their order is the order of commits.
+publication_head = Table(
+    "publication_head",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("feed", String(80), nullable=False),
+    Column("source", String(8), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("publication", Integer),  # null while the batch is open: its folios are then invisible
+    Column("receipt", Text),
+)
+Index("uq_batch_feed_digest", batch.c.feed, batch.c.digest, unique=True)
+
+open_batch = Table(
+    "open_batch",
+    metadata,
+    Column("batch", Integer, ForeignKey("batch.id"), primary_key=True, autoincrement=False),
+    Column("rows_done", Integer, nullable=False),  # all rows up to this one are stored or rejected
+    Column("parts_done", Integer, nullable=False),
+    Column("progress", Text, nullable=False),  # the receipt so far
+)
+
+data_key = Table(
+    "data_key",
+    metadata,
+    Column("uscc", String(32), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    **BY_USCC,
+)
+
+folio = Table(
+    "folio",
+    metadata,
+    Column("uscc", String(32), primary_key=True),
+    Column("class", SmallInteger, primary_key=True, autoincrement=False),
+    Column("batch", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("record_count", Integer, nullable=False),
+    Column("since", Integer),  # the first publication in a compacted folio; null: its batch's own
+    Column("key_version", Integer, nullable=False),
+    Column("suite", SmallInteger, nullable=False),
+    Column("marks", LargeBinary, nullable=False),  # keyed 64-bit fingerprints of its rows: to count repeats unopened
+    Column("ciphertext", LargeBinary, nullable=False),
+    **BY_USCC,
+)
+
+overlay = Table(
+    "overlay",
+    metadata,
+    Column("uscc", String(32), primary_key=True),
+    Column("id", String(36), primary_key=True),
+    Column("class", SmallInteger, nullable=False),
+    Column("since", Integer, nullable=False),  # valid from this publication
+    Column("until", Integer),  # and before this one; null: still
+    Column("key_version", Integer, nullable=False),
+    Column("suite", SmallInteger, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    **BY_USCC,
+)
+
+rejected_row = Table(
+    "rejected_row",
+    metadata,
+    Column("batch", Integer, ForeignKey("batch.id"), primary_key=True, autoincrement=False),
+    Column("row", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", String(40), nullable=False),
+    Column("uscc", String(32)),  # only where it is a valid code
+    Column("ciphertext", LargeBinary, nullable=False),
+)
+
+directory = Table(
+    "directory",
+    metadata,
+    Column("uscc", String(32), primary_key=True),
+    Column("batch", Integer, ForeignKey("batch.id"), primary_key=True, autoincrement=False),
+    Column("name", Text),
+    Column("division", Text),
+)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The question. Start here and read downwards: disclosure, consents, vault, answers, trail."""
+
+import base64
+from typing import Any
+
+from flask import Response
+
+from bureau import answers
+from bureau.disclosure import Answer, disclose, disclose_again
+from bureau.schemas import AnswerSchema, QuestionSchema
+from consent.question import of_caller
+from kernel import auth
+from kernel.idempotency import required_key
+from kernel.web import Blueprint, json_response
+
+blp = Blueprint("bureau", __name__, url_prefix="/v1", description="One question about one enterprise")
+
+
+@blp.route("/credit-queries", methods=["POST"])
+@blp.requires("credit:query")
+@blp.arguments(QuestionSchema)
+@blp.response(200, AnswerSchema)
+@blp.needs_idempotency_key
+def ask(body: dict[str, Any]) -> Response:
+    """Ask about an enterprise; answered as far as it has consented, and on record either way."""
+    return _answered(disclose(of_caller(body, required_key()), answers.records))
+
+
+@blp.route("/credit-queries/<query_id>")
+@blp.requires("credit:query")
+@blp.response(200, AnswerSchema)
+def show_again(query_id: str) -> Response:
+    """The same answer once more, byte for byte; not billable."""
+    return _answered(disclose_again(query_id, auth.caller(), answers.records))
+
+
+def _answered(answer: Answer) -> Response:
+    digest = base64.b64encode(answer.digest).decode()
+    return json_response(answer.body, Content_Digest=f"sha-256=:{digest}:")

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vault: folios encrypted and stored, and the one place where they are opened.
+
+Three layers of keys: the root key wraps the purpose key `records` (kernel.keys), that wraps one data key per
+enterprise, versioned, and that encrypts the enterprise's folios. Data keys live no longer than the request that
+opens them. What is encrypted is bound to where it stands (suite, key version, primary key), so that a folio
+which was edited, swapped, or moved to another enterprise does not open.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    Connection,
+    LargeBinary,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
+
+from bureau import folios
+from bureau.folios import Correction, Packet, Region
+from bureau.models import batch as batches
+from bureau.models import data_key, directory, folio, overlay, publication
+from kernel import ids, keys
+from kernel.keys import Altered, Key
+
+AES_256_GCM = 1
+LATEST = 2**31 - 1
+USCCS_AT_ONCE = 2_000  # below SQLite's and PostgreSQL's limits on parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """What the bureau holds on an enterprise, opened, as of a publication. `name` None: not in the directory."""
+
+    uscc: str
+    name: str | None
+    publication: int
+    time: datetime
+    regions: Mapping[int, Sequence[Region]]  # class → regions in order of publication
+    corrections: Mapping[str, Correction]  # record id → what an overlay does to it
+
+
+def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int = LATEST) -> Dossier:
+    """Open an enterprise's folios of some classes as of a publication (default: all that is published).
+
+    One statement, so one snapshot: the publication it names is the one it shows. Raises Altered where a folio
+    is not what was stored.
+    """
+    asked = {"uscc": uscc, "classes": tuple(classes), "as_of": as_of}
+    held, laid, name, number, time = [], [], None, 0, None
+    for row in tx.execute(_DOSSIER, asked):
+        if row.kind == "folio":
+            held.append(row)
+        elif row.kind == "overlay":
+            laid.append(row)
+        elif row.kind == "name":
+            name = row.text
+        else:
+            number, time = row.publication, row.time
+    assert time is not None, "a bureau has publication 0 from its first day"
+    opened = _data_keys(uscc, [*held, *laid])
+    held.sort(key=lambda row: (row.number, row.publication, row.part))
+    regions: dict[int, list[Region]] = {}
+    for row in held:
+        regions.setdefault(row.number, []).extend(_open_folio(opened, uscc, row.number, row))
+    corrections = dict(_correction(opened, uscc, row) for row in laid)
+    return Dossier(uscc, name, number, time, regions, corrections)
+
+
+def store(tx: Connection, batch: int, part: int, packets: Mapping[tuple[str, int], Packet]) -> None:
+    """Encrypt and write one folio for each (USCC, class): its records and their rows' marks.
+
+    The caller commits. The folios are invisible until the batch is published.
+    """
+    current = current_keys(tx, {uscc for uscc, _ in packets})
+    rows = []
+    for (uscc, number), (records, marks) in packets.items():
+        key = current[uscc]
+        rows.append(
+            {
+                "uscc": uscc,
+                "class": number,
+                "batch": batch,
+                "part": part,
+                "record_count": len(records),
+                "since": None,
+                "key_version": key.version,
+                "suite": AES_256_GCM,
+                "marks": marks.tobytes(),
+                "ciphertext": encrypt_folio(key, uscc, number, batch, part, folios.pack(records)),
+            }
+        )
+    if rows:
+        tx.execute(insert(folio), rows)
+
+
+def read(tx: Connection, uscc: str, rows: Sequence[Any]) -> list[list[Region]]:
+    """Open some of an enterprise's folio rows (for compaction): the regions of each, in the rows' order."""
+    held = tx.execute(select(data_key.c.version, data_key.c.wrapped).where(data_key.c.uscc == uscc))
+    opened = {version: _unwrap(uscc, version, wrapped) for version, wrapped in held}
+    return [_open_folio(opened, uscc, getattr(row, "class"), row) for row in rows]
+
+
+def encrypt_folio(key: Key, uscc: str, number: int, batch: int, part: int, packed: bytes) -> bytes:
+    """A folio's ciphertext, bound to the place where it will stand."""
+    return key.encrypt(packed, _bound_to(AES_256_GCM, key.version, uscc, number, batch, part))
+
+
+def _open_folio(opened: Mapping[int, Key], uscc: str, number: int, row: Any) -> list[Region]:
+    if row.key_version not in opened:
+        raise Altered("a folio's data key is gone: it was shredded or removed")
+    bound = _bound_to(row.suite, row.key_version, uscc, number, row.batch, row.part)
+    return folios.unpack(opened[row.key_version].decrypt(row.ciphertext, bound), row.publication)
+
+
+def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
+    """The newest data key of each enterprise, made where there is none. The caller commits."""
+    sought, found = sorted(usccs), {}
+    for start in range(0, len(sought), USCCS_AT_ONCE):
+        some = sought[start : start + USCCS_AT_ONCE]
+        for row in tx.execute(select(data_key).where(data_key.c.uscc.in_(some)).order_by(data_key.c.version)):
+            found[row.uscc] = _unwrap(row.uscc, row.version, row.wrapped)
+    made = {uscc: keys.new_key() for uscc in sought if uscc not in found}
+    if made:
+        wrapping = keys.purpose("records")
+        rows = [
+            {"uscc": uscc, "version": 1, "wrapped": wrapping.wrap(key, _key_bound_to(uscc, 1))}
+            for uscc, key in made.items()
+        ]
+        tx.execute(insert(data_key), rows)
+    return found | made
+
+
+def lay_over(tx: Connection, uscc: str, record_id: str, correction: Correction, since: int) -> str:
+    """Lay a correction, dispute mark or withdrawal over a record from a publication on. Returns the overlay's id.
+
+    The record itself stays as it was delivered (征信业务管理办法 forbids tampering). The caller publishes and commits.
+    """
+    key, laid, number = current_keys(tx, [uscc])[uscc], ids.new_id(), class_of(record_id)
+    content = orjson.dumps({"record": record_id, "kind": correction.kind, "items": correction.items})
+    bound = _overlay_bound_to(AES_256_GCM, key.version, uscc, number, laid)
+    values = {"uscc": uscc, "id": laid, "class": number, "since": since, "until": None, "key_version": key.version}
+    tx.execute(insert(overlay).values(**values, suite=AES_256_GCM, ciphertext=key.encrypt(content, bound)))
+    return laid
+
+
+def class_of(record_id: str) -> int:
+    """The class of a record id such as `42.17.C1.01`."""
+    return int(record_id.split(".C", 1)[1].split(".", 1)[0])
+
+
+def _data_keys(uscc: str, rows: Iterable[Any]) -> dict[int, Key]:
+    """The data keys that these rows need, each unwrapped once."""
+    opened: dict[int, Key] = {}
+    for row in rows:
+        if row.suite != AES_256_GCM:
+            raise Altered(f"a folio names the unknown cipher suite {row.suite}")
+        if row.key_version not in opened:
+            if row.wrapped is None:
+                raise Altered("a folio's data key is gone: it was shredded or removed")
+            opened[row.key_version] = _unwrap(uscc, row.key_version, row.wrapped)
+    return opened
+
+
+def _unwrap(uscc: str, version: int, wrapped: bytes) -> Key:
+    return keys.purpose("records").unwrap(wrapped, _key_bound_to(uscc, version), version)
+
+
+def _correction(opened: Mapping[int, Key], uscc: str, row: Any) -> tuple[str, Correction]:
+    bound = _overlay_bound_to(row.suite, row.key_version, uscc, row.number, row.text)
+    content = orjson.loads(opened[row.key_version].decrypt(row.ciphertext, bound))
+    return content["record"], Correction(content["kind"], content["items"])
+
+
+def _bound_to(suite: int, key_version: int, uscc: str, number: int, batch: int, part: int) -> bytes:
+    return b"folio" + struct.pack(">BIBqI", suite, key_version, number, batch, part) + uscc.encode()
+
+
+def _overlay_bound_to(suite: int, key_version: int, uscc: str, number: int, laid: str) -> bytes:
+    return b"overlay" + struct.pack(">BIB", suite, key_version, number) + f"{laid}\0{uscc}".encode()
+
+
+def _key_bound_to(uscc: str, version: int) -> bytes:
+    return f"data-key\0{version}\0{uscc}".encode()
+
+
+def _dossier_statement() -> Any:
+    """All that a dossier is made of, in one statement: the publication, the name, the folios, the overlays."""
+    uscc, as_of = bindparam("uscc"), bindparam("as_of")
+    classes = bindparam("classes", expanding=True)
+    no_bytes, no_text, no_number = cast(null(), LargeBinary), cast(null(), directory.c.name.type), literal_column("0")
+    no_time = cast(null(), publication.c.time.type)
+
+    def arm(kind: str, **columns: Any) -> Any:
+        shape = {
+            "number": no_number,
+            "batch": no_number,
+            "part": no_number,
+            "publication": no_number,
+            "key_version": no_number,
+            "suite": no_number,
+            "wrapped": no_bytes,
+            "ciphertext": no_bytes,
+            "text": no_text,
+            "time": no_time,
+        }
+        return select(literal_column(f"'{kind}'").label("kind"), *((columns.get(n, d)).label(n) for n, d in shape.items()))
+
+    latest = select(func.max(publication.c.number)).where(publication.c.number <= as_of).scalar_subquery()
+    point = arm("publication", publication=publication.c.number, time=publication.c.time)
+    names = (
+        arm("name", text=directory.c.name)
+        .select_from(directory.join(batches, batches.c.id == directory.c.batch))
+        .where(directory.c.uscc == uscc, batches.c.publication <= as_of)
+        .order_by(batches.c.publication.desc())
+        .limit(1)
+        .subquery()
+    )
+    of_folio = (data_key.c.uscc == uscc) & (data_key.c.version == folio.c.key_version)
+    of_overlay = (data_key.c.uscc == uscc) & (data_key.c.version == overlay.c.key_version)
+    held = arm(
+        "folio",
+        number=folio.c["class"],
+        batch=folio.c.batch,
+        part=folio.c.part,
+        publication=batches.c.publication,
+        key_version=folio.c.key_version,
+        suite=folio.c.suite,
+        wrapped=data_key.c.wrapped,
+        ciphertext=folio.c.ciphertext,
+    ).select_from(folio.join(batches, batches.c.id == folio.c.batch).outerjoin(data_key, of_folio))
+    laid = arm(
+        "overlay",
+        number=overlay.c["class"],
+        publication=overlay.c.since,
+        key_version=overlay.c.key_version,
+        suite=overlay.c.suite,
+        wrapped=data_key.c.wrapped,
+        ciphertext=overlay.c.ciphertext,
+        text=overlay.c.id,
+    ).select_from(overlay.outerjoin(data_key, of_overlay))
+    visible = func.coalesce(folio.c.since, batches.c.publication) <= as_of
+    valid = (overlay.c.since <= as_of) & (func.coalesce(overlay.c.until, LATEST + 1) > as_of)
+    return union_all(
+        point.where(publication.c.number == latest),
+        select(names),
+        held.where(folio.c.uscc == uscc, folio.c["class"].in_(classes), batches.c.publication.is_not(None), visible),
+        laid.where(overlay.c.uscc == uscc, overlay.c["class"].in_(classes), valid),
+    )
+
+
+_DOSSIER = _dossier_statement()

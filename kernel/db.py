@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process's database: one engine, two ways to a connection, and commits only at the end of `transaction()`.
+
+- `transaction()` writes. On SQLite it begins IMMEDIATE, so that a writer waits at its first line rather than
+  fails at its last; on PostgreSQL it is READ COMMITTED, so that each statement sees all that was committed
+  before it began. Consent relies on that: whoever asks after a revocation committed, sees it.
+- `reading()` reads, one statement at a time, without a transaction's round trips.
+
+Statements are SQLAlchemy Core; no ORM entities (measured: they cost the question path more than half its speed).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, DateTime, Engine, MetaData, TypeDecorator, create_engine, event
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import OperationalError
+
+from kernel.errors import SettingError
+
+LOCK_WAIT_MS = 2_000  # how long an idempotent twin waits for the first before it is told 409
+BUSY_WAIT_S = 10  # how long a SQLite writer waits for its turn
+POOL_SIZE = 32  # connections a process keeps at most; more threads than this wait
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment: aware datetimes in UTC on both engines (SQLite keeps no zone of its own)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC)
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///…` or `postgresql://…`, set up as this module promises.
+
+    Raises SettingError for any other database.
+    """
+    kind = make_url(url).get_backend_name()
+    if kind == "sqlite":
+        return _open_sqlite(url)
+    if kind == "postgresql":
+        return create_engine(
+            url,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_pre_ping=False,
+            connect_args={"options": f"-c lock_timeout={LOCK_WAIT_MS} -c timezone=UTC"},
+        )
+    raise SettingError(f"BUREAU_DATABASE_URL names {kind!r}; use sqlite:///FILE or postgresql://…")
+
+
+def use(bound: Engine | Connection | None) -> None:
+    """Make this the process's database. A Connection (tests) turns each transaction into a savepoint on it."""
+    global _bound
+    _bound = bound
+
+
+@contextmanager
+def transaction() -> Iterator[Connection]:
+    """A connection whose work commits when the block ends, and is undone when it raises."""
+    bound = current()
+    if isinstance(bound, Connection):
+        with bound.begin_nested():
+            yield bound
+    else:
+        with bound.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """A connection for reading; on PostgreSQL each statement stands alone (no BEGIN, no COMMIT)."""
+    bound = current()
+    if isinstance(bound, Connection):
+        yield bound
+    elif bound.dialect.name == "postgresql":
+        with bound.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    else:
+        with bound.connect() as connection:
+            yield connection.execution_options(**{_READS_ONLY: True})
+
+
+def current() -> Engine | Connection:
+    if _bound is None:
+        raise SettingError("no database: call kernel.db.use(engine) when the process starts")
+    return _bound
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    """Whether a statement gave up waiting for another transaction's lock (PostgreSQL 55P03)."""
+    return isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) == "55P03"
+
+
+_bound: Engine | Connection | None = None
+_READS_ONLY = "bureau_reads_only"
+
+
+def _open_sqlite(url: str) -> Engine:
+    # One connection a thread at a time, as many as there are threads: SQLite itself makes the writers queue.
+    engine = create_engine(url, connect_args={"timeout": BUSY_WAIT_S}, pool_size=POOL_SIZE, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come too late and be DEFERRED
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reads_only = connection.get_execution_options().get(_READS_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
+    return engine

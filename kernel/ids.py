@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identifiers: UUIDv7 (RFC 9562 §5.7), so that newer things sort later, and unguessable secrets."""
+
+import secrets
+import time
+from uuid import UUID
+
+SECRET_BYTES = 32  # 256 bits: tokens and client secrets
+
+
+def new_id() -> str:
+    """A UUIDv7: 48 bits of Unix milliseconds, 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(74)
+    value = (milliseconds << 80) | (0x7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & (2**62 - 1))
+    return str(UUID(int=value))
+
+
+def new_secret() -> str:
+    """256 random bits in URL-safe base64: for tokens and secrets, which are stored only as a hash."""
+    return secrets.token_urlsafe(SECRET_BYTES)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web edge: the one table from errors to HTTP, problem documents (RFC 9457), request ids, strict JSON.
+
+Blueprints come from here, so that what a route asks of its caller is enforced and documented in one line:
+every view is under `@blp.requires(scope)` or on the public list under `@blp.public`.
+"""
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import flask_smorest
+import orjson
+import structlog
+from flask import Flask, Response, g, request
+from flask.json.provider import JSONProvider
+from marshmallow import Schema, fields
+from sqlalchemy.exc import DBAPIError
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity, UnsupportedMediaType
+
+from kernel import auth, errors, ids
+
+MAX_BODY_BYTES = 64 * 1024  # of a JSON request; deliveries state their own limit
+STATUS = {
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.NotPermitted: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Gone: 410,
+    errors.TooLarge: 413,
+    errors.Invalid: 422,
+    errors.Unavailable: 503,
+}
+RETRY_AFTER_S = {409: 1, 503: 2}
+
+log = structlog.get_logger()
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class ProblemSchema(Schema):
+    """A problem document (RFC 9457)."""
+
+    type = fields.Url(required=True, metadata={"description": "stable name of the kind of problem"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True, metadata={"description": "what is wrong and what to do"})
+    instance = fields.String(required=True)
+    errors = fields.Dict(metadata={"description": "field → messages"})
+
+
+class StrictParser(FlaskParser):
+    """webargs, but a body that is not JSON is said to be so, and not read as an empty one."""
+
+    def load_json(self, req: Any, schema: Any) -> Any:
+        if not req.is_json:
+            raise UnsupportedMediaType("send the body as application/json, UTF-8")
+        return super().load_json(req, schema)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A blueprint whose views say who may call them."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def requires(self, scope: str) -> Callable[[View], View]:
+        """Only callers whose token carries `scope` reach the view; checked before the body is read."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def guarded(*args: Any, **kwargs: Any) -> Any:
+                auth.admit(scope)
+                return view(*args, **kwargs)
+
+            guarded.access = scope  # type: ignore[attr-defined]
+            return self.doc(security=[{"bearer": [scope]}])(guarded)  # type: ignore[no-any-return]
+
+        return decorate
+
+    def needs_idempotency_key(self, view: View) -> View:
+        """Document the Idempotency-Key header; the view itself asks for it with `required_key`."""
+        header = {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+            "description": "new for each new request; the same key and body again gives the same answer",
+        }
+        return self.doc(parameters=[header])(view)  # type: ignore[no-any-return]
+
+    def documents_form(self, schema: type[Schema]) -> Callable[[View], View]:
+        """Document a form body that another library (Authlib) reads and judges itself."""
+        body = {"content": {"application/x-www-form-urlencoded": {"schema": schema}}, "required": True}
+        return self.doc(requestBody=body)  # type: ignore[no-any-return]
+
+    def public(self, view: View) -> View:
+        """Anyone may call the view: it tells nothing about an enterprise."""
+
+        @wraps(view)
+        def open_to_all(*args: Any, **kwargs: Any) -> Any:
+            return view(*args, **kwargs)
+
+        open_to_all.access = "public"  # type: ignore[attr-defined]
+        return self.doc(security=[])(open_to_all)  # type: ignore[no-any-return]
+
+
+class Api(flask_smorest.Api):
+    """flask-smorest's, with problem documents for errors."""
+
+    ERROR_SCHEMA: type[Schema] = ProblemSchema
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        status = error.code or 500
+        slug = "invalid-field" if status == 422 else re.sub(r"[^a-z]+", "-", error.name.lower())
+        detail = error.description or error.name
+        if isinstance(error, UnprocessableEntity):
+            return problem(422, slug, "some fields are wrong: see errors", errors=_field_errors(error))
+        if isinstance(error, BadRequest):
+            slug, detail = "malformed-request", "the request cannot be read: is the body valid JSON in UTF-8?"
+        return problem(status, slug, detail, headers=dict(error.get_headers()))
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON as RFC 8259 has it: no NaN, no lone surrogates, UTF-8 only."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+
+def install(app: Flask) -> None:
+    """Give an app the project's edge: error dress, request ids, limits, headers."""
+    app.json = OrjsonProvider(app)
+    app.config.setdefault("MAX_CONTENT_LENGTH", MAX_BODY_BYTES)
+    app.before_request(_name_request)
+    app.after_request(_finish)
+    app.register_error_handler(errors.BureauError, _dress)
+    app.register_error_handler(DBAPIError, _dress_database)
+    app.register_error_handler(Exception, _dress_unknown)
+
+
+def problem(status: int, slug: str, detail: str, headers: dict[str, str] | None = None, **extra: object) -> Response:
+    """A problem document; `extra` members are added to it."""
+    document = {
+        "type": f"{request.host_url}problems/{slug}",
+        "title": slug.replace("-", " "),
+        "status": status,
+        "detail": detail,
+        "instance": f"{request.path}#{request_id()}",
+        **extra,
+    }
+    response = Response(orjson.dumps(document), status, content_type="application/problem+json")
+    for name, value in (headers or {}).items():
+        if name.lower() in ("allow", "retry-after", "www-authenticate"):
+            response.headers[name] = value
+    if status in RETRY_AFTER_S:
+        response.headers.setdefault("Retry-After", str(RETRY_AFTER_S[status]))
+    return response
+
+
+def json_response(body: bytes | dict[str, Any], status: int = 200, **headers: str) -> Response:
+    """A JSON answer from bytes already encoded, or from a document of plain values."""
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    response = Response(content, status, content_type="application/json")
+    for name, value in headers.items():
+        response.headers[name.replace("_", "-")] = value
+    return response
+
+
+def request_id() -> str:
+    """The id of the present request: the caller's own X-Request-Id if it is sane, else ours."""
+    return str(g.get("request_id", "unnamed"))
+
+
+def _name_request() -> None:
+    offered = request.headers.get("X-Request-Id", "")
+    g.request_id = offered if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", offered) else ids.new_id()
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = request_id()
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _dress(error: errors.BureauError) -> Response:
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    headers = {}
+    if status == 401:
+        reason = "" if error.slug == "missing-token" else ', error="invalid_token"'
+        headers["WWW-Authenticate"] = f'Bearer realm="bureau"{reason}'
+    elif error.slug == "insufficient-scope":
+        headers["WWW-Authenticate"] = 'Bearer realm="bureau", error="insufficient_scope"'
+    if status >= 500:
+        log.error("request failed", request=request_id(), path=request.path, problem=error.slug)
+    return problem(status, error.slug, error.detail, headers, **error.extra)
+
+
+def _dress_database(error: DBAPIError) -> Response:
+    # The statement and its parameters stay out of the log: they may hold what the vault protects.
+    log.error("database failed", request=request_id(), path=request.path, error=type(error.orig).__name__)
+    return problem(503, "unavailable", "the database did not answer; nothing was done: try again")
+
+
+def _dress_unknown(error: Exception) -> Response:
+    where = error.__traceback__
+    while where and where.tb_next:
+        where = where.tb_next
+    line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "unknown"
+    log.error("unexpected error", request=request_id(), path=request.path, error=type(error).__name__, line=line)
+    return problem(500, "internal-error", "the bureau failed; the request id names it in the operator's log")
+
+
+def _field_errors(error: UnprocessableEntity) -> dict[str, Any]:
+    messages = getattr(error, "data", {}).get("messages", {})
+    return {str(name): told for part in messages.values() if isinstance(part, dict) for name, told in part.items()}
