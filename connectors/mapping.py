@@ -134,7 +134,7 @@ def _amount(column: Column, text: str, items: dict[str, Value], warnings: list[s
     """Read money and fill its currency item, on which amounts that share it must agree."""
     currency_item = column.item_unit[1:] if column.item_unit.startswith("@") else None
     due = items.get(currency_item) if currency_item else column.item_unit
-    assume = due if isinstance(due, str) else "CNY"
+    assume = "CNY" if currency_item else column.item_unit
     amount = money.parse(text, column.unit, assume, column.signed)
     if amount is None or (due is not None and amount.currency != due):
         warnings.append(f"{column.item} unreadable-money")

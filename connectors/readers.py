@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from bureau.records import Unreadable
 from kernel.errors import BureauError, Invalid, NotFound, TooLarge
@@ -34,7 +34,6 @@ LARGEST_CELL_CHARACTERS = 131_072
 # Below this size a high ratio is no danger: short files of equal rows compress well.
 RATIO_FLOOR_BYTES = 1 << 20
 
-_BUFFER_BYTES = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -119,19 +118,21 @@ def open_delivery(file: Path, limits: Limits) -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def _unpacked(delivery: BinaryIO) -> Iterator[BinaryIO]:
+def _unpacked(delivery: io.BufferedIOBase) -> Iterator[io.BufferedIOBase]:
     """The text's bytes: the delivery itself, or what its gzip members hold."""
     packed = delivery.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
     delivery.seek(0)
     if not packed:
         yield delivery
         return
-    # GzipFile reads lines in Python; a buffer above it reads them in C.
-    with gzip.GzipFile(fileobj=delivery) as members, io.BufferedReader(members, _BUFFER_BYTES) as stream:
+    # No buffer above this one: it would lose the last rows before a fault, and with them the fault's place.
+    with gzip.GzipFile(fileobj=delivery) as stream:
         yield stream
 
 
-def _records(stream: BinaryIO, layout: Layout, packed_bytes: int) -> Iterator[tuple[list[str], list[str]]]:
+def _records(
+    stream: io.BufferedIOBase, layout: Layout, packed_bytes: int
+) -> Iterator[tuple[list[str], list[str]]]:
     """Each record's cells (none where its quoting is broken) and its lines, which hold until the next."""
     lines: list[str] = []
     rows = csv.reader(_lines(stream, layout, packed_bytes, lines), strict=True)
@@ -161,7 +162,7 @@ def _overlong(characters: int) -> _Broken:
     return _Broken(TooLarge, f"a cell has more than {characters:,} characters", "look for a lost quote")
 
 
-def _lines(stream: BinaryIO, layout: Layout, packed_bytes: int, record: list[str]) -> Iterator[str]:
+def _lines(stream: io.BufferedIOBase, layout: Layout, packed_bytes: int, record: list[str]) -> Iterator[str]:
     """Decode line by line, so that a fault has its row; note each in `record`, which the caller clears."""
     limits, encoding = layout.limits, layout.encoding
     ceiling_bytes = min(limits.unpacked_bytes, max(RATIO_FLOOR_BYTES, limits.ratio * packed_bytes))
@@ -174,8 +175,8 @@ def _lines(stream: BinaryIO, layout: Layout, packed_bytes: int, record: list[str
                 remedy = "look for a lost quote, and end lines in LF or CRLF"
                 raise _Broken(TooLarge, f"more than {limits.row_bytes:,} bytes", remedy)
             if total_bytes > ceiling_bytes:
-                problem = f"the file unpacks to more than {ceiling_bytes:,} bytes, {packed_bytes:,} packed"
-                raise _Broken(TooLarge, problem, "split the file")
+                problem = f"the file holds more than {ceiling_bytes:,} bytes of text"
+                raise _Broken(TooLarge, problem, "split the file, and pack it once and ordinarily")
             if b"\0" in line:
                 raise _Broken(Invalid, "binary, not text", f"deliver {layout.format} in {encoding}")
             if total_bytes == len(line):

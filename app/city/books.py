@@ -63,21 +63,21 @@ def _declared(firm: Firm, month: Month, kind: str, sales: int, due: int) -> Item
 
 def income_statement(firm: Firm, month: Month) -> Facts:
     """C1.11 利润表 of the year up to the quarter's end: the fourth quarter's is the year's."""
-    yield (
-        _quarter(month),
-        {f"C1.11.{line}": amount for line, amount in _income(firm, month, month.number).items()},
-    )
+    lines = _income(firm, month, month.number)
+    yield _quarter(month), {f"C1.11.{line}": amount for line, amount in lines.items()}
 
 
 def _income(firm: Firm, month: Month, months: int) -> dict[str, int]:
-    """Lines of C1.11 over the months that end with this one; administration costs stay when sales fall."""
-    sales = sum(revenue(firm, MONTHS[index]) for index in range(month.serial - months + 1, month.serial + 1))
+    """Lines of C1.11 over the months that end with this one, as far as the firm existed.
+
+    Administration costs stay when sales fall; some firms have too many of them.
+    """
+    months = min(months, month.serial - firm.founded_month + 1)
+    sales = sum(revenue(firm, MONTHS[month.serial - back]) for back in range(months))
     cost = sales * (1000 - firm.margin) // 1000
     charges = sales * 4 // 1000
     selling = sales * firm.margin * 12 // 100_000
-    overhead = (
-        40 + firm.key // 1024 % 48
-    )  # percent of gross profit; where it is high a plain year ends in a loss
+    overhead = 40 + firm.key // 1024 % 48
     administration = _plain_year(firm, month) * months // 12 * firm.margin * overhead // 100_000
     research = sales * min(50, firm.margin // 5) // 1000 if firm.hightech else 0
     interest = firm.debt_fen * 45 * months // 12_000
@@ -85,9 +85,8 @@ def _income(firm: Firm, month: Month, months: int) -> dict[str, int]:
     operating = sales - cost - charges - selling - administration - research - interest + other
     gain, loss = sales // 2000, sales // 1000
     profit = operating + gain - loss
-    income_tax = (
-        max(0, profit) * (15 if firm.hightech else 5 if firm.size in ("micro", "small") else 25) // 100
-    )
+    rate = 15 if firm.hightech else 5 if firm.size in ("micro", "small") else 25
+    income_tax = max(0, profit) * rate // 100
     return {
         "01": sales,
         "02": cost,
@@ -121,13 +120,9 @@ def balance_sheet(firm: Firm, month: Month) -> Facts:
 def _balance(firm: Firm, month: Month) -> dict[str, int]:
     """Lines of C1.10: strain drains the cash, lets receivables grow and puts debts in place of equity."""
     year, plain = _plain_year(firm, month), strain(firm, month)
-    cash, receivables = (
-        year * CASH * plain // 1_000_000,
-        year * RECEIVABLES * (1500 - plain // 2) // 1_000_000,
-    )
-    lines = {"01": cash, "04": receivables} | {
-        line: year * share // 1000 for line, share in CURRENT_ASSETS.items()
-    }
+    lines = {line: year * share // 1000 for line, share in CURRENT_ASSETS.items()}
+    lines["01"] = year * CASH * plain // 1_000_000
+    lines["04"] = year * RECEIVABLES * (1500 - plain // 2) // 1_000_000
     lines["08"] = sum(lines.values())
     fixed = {line: year * share // 1000 for line, share in FIXED_ASSETS.items()}
     fixed["13"] = year // 100 if firm.hightech else 0
@@ -161,11 +156,9 @@ def _plain_year(firm: Firm, month: Month) -> int:
 
 
 def annual_report(firm: Firm, december: Month) -> Facts:
-    """C1.06 企业年报 of the year, from the books at its end; a first year counts from the founding."""
-    months = min(12, december.serial - firm.founded_month + 1)
-    income, balance = _income(firm, december, months), _balance(firm, december)
-    returns = (_vat(firm, revenue(firm, MONTHS[december.serial - back]))[2] for back in range(months))
-    staff = headcount(firm, december)
+    """C1.06 企业年报 of the year, from the books at its end."""
+    income, balance, staff = _income(firm, december, 12), _balance(firm, december), headcount(firm, december)
+    year = MONTHS[max(december.serial - 11, firm.founded_month) : december.serial + 1]
     yield (
         f"{december.year}-01-01",
         {
@@ -181,7 +174,7 @@ def annual_report(firm: Firm, december: Month) -> Facts:
             "C1.06.14": income["01"] * 98 // 100,
             "C1.06.15": income["14"],
             "C1.06.16": income["16"],
-            "C1.06.17": sum(returns) + income["15"],
+            "C1.06.17": sum(_vat(firm, revenue(firm, month))[2] for month in year) + income["15"],
             "C1.06.18": firm.pledges > 0,
         },
     )

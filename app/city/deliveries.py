@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from app.city import books, events, registers, series
 from app.city.firms import Firm
-from app.city.months import MONTHS, Month, month_number
+from app.city.months import MONTHS, Month, first_day, month_number
 from app.city.series import Facts
 from bureau.catalogue import current
 from bureau.records import Batch, Row
@@ -104,7 +104,7 @@ def _veteran(firm: Firm, since: int, times: int) -> Firm:
     begun = min(firm.founded_month, since - firm.key % 24)
     return replace(
         firm,
-        founded=date(MONTHS[begun].year, MONTHS[begun].number, firm.founded.day),
+        founded=first_day(begun).replace(day=firm.founded.day),
         founded_month=begun,
         loans=firm.loans * times,
         patents=firm.patents * times,

@@ -123,14 +123,14 @@ def suits(firm: Firm, month: Month) -> Facts:
         for n in range(firm.suits)
     ]
     new = [(month.serial - failing + 1 + step, "被告") for step in range(1, failing, 2)]
-    for n, (index, role) in enumerate(old + new):
-        if index < firm.founded_month:
+    for n, (serial, role) in enumerate(old + new):
+        if serial < firm.founded_month:
             continue
-        filed = day_in(index, 1 + (firm.key + n) % 28)
+        filed = day_in(serial, 1 + (firm.key + n) % 28)
         yield (
             filed,
             {
-                "C5.01.01": _case(firm, index, "民初", n),
+                "C5.01.01": _case(firm, serial, "民初", n),
                 "C5.01.02": CAUSES[1 if n == len(old) and firm.loans else (firm.key + n) % len(CAUSES)],
                 "C5.01.03": "民事一审",
                 "C5.01.04": filed,
@@ -143,12 +143,12 @@ def suits(firm: Firm, month: Month) -> Facts:
 
 def enforcement(firm: Firm, month: Month) -> Facts:
     """C5.04 被执行人: from the fourth month of failing; one in a hundred others, long performed."""
-    for n, index, amount in _enforced(firm, month):
-        filed, open_ = day_in(index, 1 + (firm.key + n) % 28), failing_months(firm, month) > 0
+    for n, serial, amount in _enforced(firm, month):
+        filed, open_ = day_in(serial, 1 + (firm.key + n) % 28), failing_months(firm, month) > 0
         yield (
             filed,
             {
-                "C5.04.01": _case(firm, index, "执", n),
+                "C5.04.01": _case(firm, serial, "执", n),
                 "C5.04.02": filed,
                 "C5.04.03": COURT,
                 "C5.04.04": amount,
@@ -165,7 +165,8 @@ def _enforced(firm: Firm, month: Month) -> list[tuple[int, int, int]]:
     if not failing and firm.key % 100 == 7:
         months = [max(firm.founded_month, month.serial - 20)]
     return [
-        (n, index, firm.revenue_fen * (5 + (firm.key + n * 7) % 40) // 100) for n, index in enumerate(months)
+        (n, serial, firm.revenue_fen * (5 + (firm.key + n * 7) % 40) // 100)
+        for n, serial in enumerate(months)
     ]
 
 
@@ -173,18 +174,18 @@ def dishonesty(firm: Firm, month: Month) -> Facts:
     """C5.05 失信被执行人: four in ten of those enforced against for two months."""
     if firm.key // 4 % 10 >= 4 or failing_months(firm, month) < 6:
         return
-    n, index, _ = _enforced(firm, month)[0]
-    listed = day_in(index + 2, 3)
+    n, serial, _ = _enforced(firm, month)[0]
+    listed = day_in(serial + 2, 3)
     yield (
         listed,
         {
-            "C5.05.01": _case(firm, index - 2, "民初", n),
+            "C5.05.01": _case(firm, serial - 2, "民初", n),
             "C5.05.02": "有履行能力而拒不履行生效法律文书确定义务",
             "C5.05.03": "全部未履行",
             "C5.05.04": listed,
             "C5.05.05": "支付货款及利息（演示）",
             "C5.05.06": None,
-            "C5.05.07": _case(firm, index, "执", n),
+            "C5.05.07": _case(firm, serial, "执", n),
         },
     )
 
@@ -194,16 +195,14 @@ def penalties(authority: str, firm: Firm, month: Month) -> Facts:
     for n in range(firm.penalties):
         if (firm.key // 2 + n) % len(AUTHORITIES) != list(AUTHORITIES).index(authority):
             continue
-        index = max(firm.founded_month, month.serial - 2 - (firm.key // 8 + n * 13) % 30)
-        decided, (offence, kind) = (
-            day_in(index, 1 + (firm.key + n) % 28),
-            OFFENCES[(firm.key + n) % len(OFFENCES)],
-        )
+        serial = max(firm.founded_month, month.serial - 2 - (firm.key // 8 + n * 13) % 30)
+        decided = day_in(serial, 1 + (firm.key + n) % 28)
+        offence, kind = OFFENCES[(firm.key + n) % len(OFFENCES)]
         failing = failing_months(firm, month) > 0
         yield (
             decided,
             {
-                "C4.10.01": f"演示罚字〔{MONTHS[index].year}〕{firm.key % 1_000_000:06d}-{n + 1}号",
+                "C4.10.01": f"演示罚字〔{MONTHS[serial].year}〕{firm.key % 1_000_000:06d}-{n + 1}号",
                 "C4.10.02": f"{offence}（演示）",
                 "C4.10.03": "演示条款",
                 "C4.10.04": kind,
@@ -211,7 +210,7 @@ def penalties(authority: str, firm: Firm, month: Month) -> Facts:
                 "C4.10.06": 0,
                 "C4.10.07": decided,
                 "C4.10.08": AUTHORITIES[authority],
-                "C4.10.09": day_in(index + 36, 1 + (firm.key + n) % 28),
+                "C4.10.09": day_in(serial + 36, 1 + (firm.key + n) % 28),
                 "C4.10.10": "未履行" if failing else "已履行",
                 "C4.10.11": "未修复" if failing or firm.key % 3 == 0 else "已修复",
             },
@@ -241,6 +240,6 @@ def pledges(firm: Firm, month: Month) -> Facts:
         )
 
 
-def _case(firm: Firm, index: int, kind: str, n: int) -> str:
+def _case(firm: Firm, serial: int, kind: str, n: int) -> str:
     """A case number of an invented court."""
-    return f"（{MONTHS[index].year}）演示{kind}{firm.key % 1_000_000:06d}{n + 1:02d}号"
+    return f"（{MONTHS[serial].year}）演示{kind}{firm.key % 1_000_000:06d}{n + 1:02d}号"

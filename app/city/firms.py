@@ -8,7 +8,7 @@ from hashlib import sha256
 from random import Random
 from typing import Literal
 
-from app.city.months import MONTHS, month_number
+from app.city.months import first_day, month_number
 from app.city.names import (
     ANCHOR,
     DISTRICT_WEIGHTS,
@@ -109,7 +109,7 @@ def _draw(uscc: str, name: str | None, seed: int, number: int) -> Firm:
         division_real=district.code,
         district_name=district.full,
         industry=ways.code,
-        founded=date(MONTHS[founded_month].year, MONTHS[founded_month].number, 1 + rng.randrange(28)),
+        founded=first_day(founded_month).replace(day=1 + rng.randrange(28)),
         founded_month=founded_month,
         size=size,
         staff=staff,
@@ -128,9 +128,7 @@ def _draw(uscc: str, name: str | None, seed: int, number: int) -> Firm:
         penalties=rng.choices((0, 1, 2), (91, 8, 1))[0],
         pledges=rng.choices((0, 1), (97, 3) if failing_month is None else (80, 20))[0],
         investments=rng.choices((0, 1, 2), (85, 11, 4))[0],
-        failing_from=None
-        if failing_month is None
-        else date(MONTHS[failing_month].year, MONTHS[failing_month].number, 1),
+        failing_from=None if failing_month is None else first_day(failing_month),
         strained_month=strained_month,
     )
 

@@ -31,19 +31,24 @@ def month_number(day: date) -> int:
     return (day.year - FIRST_YEAR) * 12 + day.month - 1
 
 
-def day_in(index: int, day: int) -> str:
+def day_in(serial: int, day: int) -> str:
     """The ISO date of a day (1-28) of a month."""
-    return f"{MONTHS[index].text}-{day:02d}"
+    return f"{MONTHS[serial].text}-{day:02d}"
 
 
-def _month(index: int) -> Month:
-    year, number = FIRST_YEAR + index // 12, index % 12 + 1
-    next_year, next_number = FIRST_YEAR + (index + 1) // 12, (index + 1) % 12 + 1
+def first_day(serial: int) -> date:
+    """The first day of a month."""
+    return date.fromisoformat(MONTHS[serial].first)
+
+
+def _month(serial: int) -> Month:
+    year, number = FIRST_YEAR + serial // 12, serial % 12 + 1
+    next_year, next_number = FIRST_YEAR + (serial + 1) // 12, (serial + 1) % 12 + 1
     text = f"{year}-{number:02d}"
     festival = number == (1 if year in JANUARY_FESTIVALS else 2)
     season = 680 if festival else {1: 980, 2: 960, 3: 1040, 10: 1000, 11: 1060, 12: 1110}.get(number, 1020)
     return Month(
-        index,
+        serial,
         year,
         number,
         text,
@@ -54,4 +59,4 @@ def _month(index: int) -> Month:
     )
 
 
-MONTHS = tuple(_month(index) for index in range((LAST_YEAR - FIRST_YEAR + 1) * 12))
+MONTHS = tuple(_month(serial) for serial in range((LAST_YEAR - FIRST_YEAR + 1) * 12))

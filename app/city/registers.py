@@ -14,6 +14,7 @@ from bureau.records import Value
 POSTCODES = {district.code: district.postcode for district in DISTRICTS}
 POSTS = ("执行董事兼总经理", "监事", "财务负责人", "董事", "董事", "监事会主席")
 OFFICERS = {"micro": 2, "small": 3, "medium": 5, "large": 6}
+LOWEST_POINTS = {"A": 9100, "B": 7300, "M": 7000, "C": 5000, "D": 2500}  # hundredths
 HOLDINGS = ((100,), (70, 30), (51, 49), (60, 25, 15), (40, 30, 20, 10))  # percent
 
 
@@ -21,15 +22,14 @@ def registration(firm: Firm, _month: Month) -> Facts:
     """C1.01 登记基本信息."""
     founded = firm.founded.isoformat()
     district = firm.district_name
+    sole = len(_holdings(firm)) == 1
     yield (
         founded,
         {
             "C1.01.01": firm.name,
             "C1.01.02": firm.uscc,
             "C1.01.04": f"{firm.uscc[8:16]}-{firm.uscc[16]}",
-            "C1.01.05": "有限责任公司(自然人独资)"
-            if len(_holdings(firm)) == 1
-            else "有限责任公司(自然人投资或控股)",
+            "C1.01.05": f"有限责任公司(自然人{'独资' if sole else '投资或控股'})",
             "C1.01.06": _person(firm, 0),
             "C1.01.07": firm.capital_fen,
             "C1.01.08": "CNY",
@@ -100,7 +100,7 @@ def _person(firm: Firm, n: int) -> str:
 
 
 def investments(firm: Firm, month: Month) -> Facts:
-    """C7.02 投资企业: invented affiliates outside the city's own numbers."""
+    """C7.02 投资企业: affiliates that nobody registered."""
     for n in range(firm.investments):
         since = day_in(min(month.serial, firm.founded_month + 9 + n), firm.founded.day)
         share = 20 + (firm.key + n * 13) % 80
@@ -121,13 +121,13 @@ def certificate(firm: Firm, month: Month) -> Facts:
     """C4.03 高新技术企业: three years from a day within the last three."""
     if not firm.hightech:
         return
-    index = month.serial - firm.key % 34
+    serial = month.serial - firm.key % 34
     yield (
-        day_in(index, 15),
+        day_in(serial, 15),
         {
-            "C4.03.01": f"DEMO-GR{MONTHS[index].year}32{firm.key % 1_000_000:06d}",
-            "C4.03.02": MONTHS[index].year,
-            "C4.03.03": day_in(index + 36, 14),
+            "C4.03.01": f"DEMO-GR{MONTHS[serial].year}32{firm.key % 1_000_000:06d}",
+            "C4.03.02": MONTHS[serial].year,
+            "C4.03.03": day_in(serial + 36, 14),
             "C4.03.04": "有效",
         },
     )
@@ -141,17 +141,16 @@ def patents(firm: Firm, month: Month) -> Facts:
     for n in range(firm.patents):
         granted = rng.randrange(min(firm.founded_month + 12, month.serial - 1), month.serial)
         kind = rng.choices(("发明专利", "实用新型", "外观设计"), (25, 60, 15))[0]
-        event_date = day_in(granted, 1 + (firm.key + n) % 28)
+        applied = max(firm.founded_month, granted - (30 if kind == "发明专利" else 9))
+        day = 1 + (firm.key + n) % 28
         items: dict[str, Value] = {
             "C4.05.01": f"ZL-DEMO-{firm.key % 1_000_000_000:09d}-{n + 1}",
             "C4.05.02": kind,
-            "C4.05.03": day_in(
-                max(firm.founded_month, granted - (30 if kind == "发明专利" else 9)), 1 + (firm.key + n) % 28
-            ),
-            "C4.05.04": event_date,
+            "C4.05.03": day_in(applied, day),
+            "C4.05.04": day_in(granted, day),
             "C4.05.05": "有效" if rng.randrange(10) else "未缴年费终止",
         }
-        yield event_date, items
+        yield day_in(granted, day), items
 
 
 def tax_grades(firm: Firm, month: Month) -> Facts:
@@ -171,17 +170,15 @@ def tax_grades(firm: Firm, month: Month) -> Facts:
             {
                 "C4.07.01": january.year,
                 "C4.07.02": grade,
-                "C4.07.03": hundredths(
-                    {"A": 9100, "B": 7300, "M": 7000, "C": 5000, "D": 2500}[grade] + chance * 8
-                ),
+                "C4.07.03": hundredths(LOWEST_POINTS[grade] + chance * 8),
                 "C4.07.04": run,
             },
         )
 
 
-def _grade(firm: Firm, index: int, chance: int) -> str:
+def _grade(firm: Firm, serial: int, chance: int) -> str:
     """Most firms keep their grade; the young are M, three in ten of the rest A."""
-    if index - firm.founded_month < 36:
+    if serial - firm.founded_month < 36:
         return "M"
     if firm.key // 8 % 100 < 30:
         return "A" if chance < 90 else "B"

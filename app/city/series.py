@@ -26,10 +26,8 @@ def _noises(spread: int) -> tuple[int, ...]:
     return tuple(max(800, min(1200, round(rng.gauss(1000, spread)))) for _ in range(4096))
 
 
-BUSINESS_NOISE, METER_NOISE = (
-    _noises(55),
-    _noises(25),
-)  # permille; a firm and month pick one, which costs no generator
+# Permille; a firm and a month pick one, which is a hundred times cheaper than a generator for each.
+BUSINESS_NOISE, METER_NOISE = _noises(55), _noises(25)
 
 
 def revenue(firm: Firm, month: Month) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Amounts as registers write them: a table of forms, properties of exactness, and what is better left unread."""
+"""Amounts as registers write them: a table of forms, properties of exactness, and what stays unread."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -87,9 +87,9 @@ def test_a_minus_is_read_only_where_the_column_permits_it(text: str) -> None:
     "text",
     [
         "", "N/A", "万元", "人民币", "约100万元", "100万左右", "60(元/万元)", "100(万", "100(万美", "100)万元",
-        "100(万某国元)", "100马克", "¥100", "$100", "1e6元", "1亿2000万", "壹佰万元", "100万-200万", "1,00元", "12,3456元",
-        ",100元", "1.元", ".5元", "1 000元", "1..2元", "+5元", "(100)元", "0.001元", "0.5日元", "人民币100美元", "½万元",
-        "10²元", "٣元", "100万元\x00", "=1+1", "=cmd|' /C calc'!A0",
+        "100(万某国元)", "100马克", "¥100", "$100", "1e6元", "1亿2000万", "壹佰万元", "100万-200万", "1,00元",
+        "12,3456元", ",100元", "1.元", ".5元", "1 000元", "1..2元", "+5元", "(100)元", "0.001元", "0.5日元",
+        "人民币100美元", "½万元", "10²元", "٣元", "100万元\x00", "=1+1", "=cmd|' /C calc'!A0",
     ],
 )  # fmt: skip
 def test_what_is_not_certain_is_not_read(text: str) -> None:
@@ -108,7 +108,9 @@ def test_more_zeros_than_minor_units_are_no_fraction_of_one() -> None:
     assert money.parse("1.100000001元") is None
 
 
-@given(st.decimals(0, 10**9, places=4), st.sampled_from(["万元人民币", "(万美元)", "(万日元)"]), st.booleans())
+@given(
+    st.decimals(0, 10**9, places=4), st.sampled_from(["万元人民币", "(万美元)", "(万日元)"]), st.booleans()
+)
 def test_reading_agrees_with_decimal_arithmetic(amount: Decimal, words: str, commas: bool) -> None:
     text = f"{amount:,f}{words}" if commas else f"{amount:f}{words}"
     digits = 0 if "日" in words else 2
@@ -143,6 +145,8 @@ def test_other_words_are_no_unit(unit: str) -> None:
 )
 def test_a_broken_table_of_currencies_is_named_by_its_line(tmp_path: Path, line: str, problem: str) -> None:
     file = tmp_path / "currencies.csv"
-    file.write_text(f"code,minor_units,name_en,names_zh\nCNY,2,Renminbi yuan,人民币\n{line}\n", encoding="utf-8")
+    file.write_text(
+        f"code,minor_units,name_en,names_zh\nCNY,2,Renminbi yuan,人民币\n{line}\n", encoding="utf-8"
+    )
     with pytest.raises(SettingError, match=problem):
         money.read_currencies(file)
