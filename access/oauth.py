@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OAuth2 endpoints' inside, on Authlib: client credentials, introspection (RFC 7662), revocation (RFC 7009)."""
 
+from collections.abc import Callable
 from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import grants
-from authlib.oauth2.rfc6749.errors import InvalidScopeError
+from authlib.oauth2.rfc6749.authenticate_client import authenticate_client_secret_basic
+from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Flask
@@ -32,6 +34,9 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]
 
     CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)
 
+    def check_params(self, request: Any, client: clients.Client) -> None:
+        _require_token(request)
+
     def query_token(self, token_string: str, token_type_hint: str | None) -> tokens.Token | None:
         return _query_token(token_string)
 
@@ -54,6 +59,9 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
 
     CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)
 
+    def check_params(self, request: Any, client: clients.Client) -> None:
+        _require_token(request)
+
     def query_token(self, token_string: str, token_type_hint: str | None) -> tokens.Token | None:
         return _query_token(token_string)
 
@@ -69,6 +77,7 @@ def install(app: Flask) -> None:
     app.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = lambda *_args, **_kwargs: ids.new_secret()
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": life}
     server.init_app(app, query_client=_query_client, save_token=_save_token)
+    server.register_client_auth_method("client_secret_basic", _authenticate_basic)
 
 
 def metadata(issuer: str) -> dict[str, Any]:
@@ -87,7 +96,23 @@ def metadata(issuer: str) -> dict[str, Any]:
     }
 
 
+def _authenticate_basic(query_client: Callable[[str], clients.Client | None], request: Any) -> clients.Client | None:
+    """Authlib's client_secret_basic, for which a header that is no text in base64 is a wrong one, not our fault."""
+    try:
+        return authenticate_client_secret_basic(query_client, request)  # type: ignore[no-any-return]
+    except ValueError:
+        return None
+
+
+def _require_token(request: Any) -> None:
+    # An unknown token_type_hint is ignored (RFC 7009 §2.1, RFC 7662 §2.1); Authlib would refuse it.
+    if "token" not in request.form:
+        raise InvalidRequestError("send the parameter token in the form")
+
+
 def _query_client(client_id: str) -> clients.Client | None:
+    if "\0" in client_id:  # no text of a database's
+        return None
     with db.reading() as reading:
         return clients.find(reading, client_id)
 

@@ -12,7 +12,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-THREADS = 8  # questions at once in each worker process
+THREADS = 3  # questions at once in each worker process: more only fight for the interpreter lock
 BACKLOG = 1024
 RESTART_AFTER_S = 2.0
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The product `records`: an enterprise's records as an institution receives them. Pure: dossier in, bytes out."""
 
+from functools import cache
 from typing import NamedTuple
 
 import orjson
@@ -29,16 +30,14 @@ class Produced(NamedTuple):
 
 def records(asked: Asked, dossier: Dossier) -> Produced:
     """All records that stand in the opened classes, spliced from the folios without being parsed."""
-    known, count, classes = catalogue.current(), 0, []
+    count, classes = 0, []
     for number in sorted(dossier.regions):
         datasets = []
         for dataset, held, body in folios.splice(dossier.regions[number], dossier.publication, dossier.corrections):
-            name = known.datasets[dataset].name_zh
-            datasets.append(b'{"dataset":%b,"name":%b,"records":[%b]}' % (_json(dataset), _json(name), body))
+            datasets.append(b'%b"records":[%b]}' % (_dataset_head(dataset), body))
             count += held
         if datasets:
-            name = known.classes[number].name_zh
-            classes.append(b'{"class":%d,"name":%b,"datasets":[%b]}' % (number, _json(name), b",".join(datasets)))
+            classes.append(b'%b"datasets":[%b]}' % (_class_head(number), b",".join(datasets)))
     head = {
         "query_id": asked.query_id,
         "uscc": asked.uscc,
@@ -50,6 +49,16 @@ def records(asked: Asked, dossier: Dossier) -> Produced:
     }
     receipt = _json(f"/v1/audit/receipts/{asked.query_id}")
     return Produced(b'%b,"classes":[%b],"receipt":%b}' % (_json(head)[:-1], b",".join(classes), receipt), count)
+
+
+@cache
+def _class_head(number: int) -> bytes:
+    return b'{"class":%d,"name":%b,' % (number, _json(catalogue.current().classes[number].name_zh))
+
+
+@cache
+def _dataset_head(dataset: str) -> bytes:
+    return b'{"dataset":%b,"name":%b,' % (_json(dataset), _json(catalogue.current().datasets[dataset].name_zh))
 
 
 def _json(value: object) -> bytes:

@@ -54,14 +54,16 @@ class Region(NamedTuple):
     """The records of one dataset in one opened folio."""
 
     dataset: str
-    runs: tuple[tuple[int, int], ...]  # (publication, count), in order
+    runs: Sequence[tuple[int | None, int]]  # (publication, count), in order; None stands for `publication`
+    publication: int  # of the folio's batch: no record in it is newer
     lengths: Sequence[int]
     identities: Sequence[int]
     body: memoryview
 
     def entries(self) -> Iterator[Entry]:
         """Its records one by one."""
-        publications = (publication for publication, count in self.runs for _ in range(count))
+        numbered = ((self.publication if number is None else number, count) for number, count in self.runs)
+        publications = (number for number, count in numbered for _ in range(count))
         ends = accumulate(length + 1 for length in self.lengths)
         for publication, identity, length, end in zip(
             publications, self.identities, self.lengths, ends, strict=True
@@ -105,9 +107,8 @@ def unpack(packed: bytes, publication: int) -> list[Region]:
     _little(lengths), _little(identities)
     regions, at, row, view = [], 4 + size + 12 * total, 0, memoryview(plaintext)
     for dataset, count, width, runs in header:
-        numbered = tuple((publication if number is None else number, run) for number, run in runs)
         rows = slice(row, row + count)
-        regions.append(Region(dataset, numbered, lengths[rows], identities[rows], view[at : at + width]))
+        regions.append(Region(dataset, runs, publication, lengths[rows], identities[rows], view[at : at + width]))
         at, row = at + width, row + count
     return regions
 
@@ -136,10 +137,12 @@ def splice(
 
 def _stand_whole(held: list[Region], as_of: int) -> bool:
     """Whether every record stands: all published by then, and no two with one identity (the common case)."""
-    if any(region.runs[-1][0] > as_of for region in held):
+    if any(region.publication > as_of for region in held):
         return False
-    identities = [identity for region in held for identity in region.identities]
-    return len(set(identities)) == len(identities)
+    distinct: set[int] = set()
+    for region in held:
+        distinct.update(region.identities)
+    return len(distinct) == sum(len(region.identities) for region in held)
 
 
 def _standing(held: list[Region], as_of: int) -> list[bytes]:

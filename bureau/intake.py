@@ -167,13 +167,14 @@ def _packets(
         items = orjson.dumps(one.items, option=orjson.OPT_SORT_KEYS)
         event_date = orjson.dumps(row.event_date)
         content = mark(b"\0".join((batch.source.encode(), dataset.code.encode(), row.uscc.encode(), event_date, items)))
-        body = b'{"event_date":%b,"id":"%d.%d.%b","items":%b,"raw":%b,"received_at":"%b","source":"%b"}' % (
+        raw = b'"raw":%b,' % orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS) if row.raw else b""
+        body = b'{"event_date":%b,"id":"%d.%d.%b","items":%b,%b"received_at":"%b","source":"%b"}' % (
             event_date,
             opened.batch,
             row.number,
             dataset.code.encode(),
             items,
-            orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS),
+            raw,
             opened.received_at.encode(),
             batch.source.encode(),
         )

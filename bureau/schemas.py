@@ -34,7 +34,7 @@ class RecordSchema(Schema):
     event_date = fields.String(required=True, allow_none=True)
     received_at = fields.String(required=True)
     items = fields.Dict(required=True, metadata={"description": "item code → string, integer, boolean or null"})
-    raw = fields.Dict(required=True, metadata={"description": "item code → text as delivered, where parsing changed it"})
+    raw = fields.Dict(metadata={"description": "item code → text as delivered, where parsing changed it"})
     disputed = fields.Boolean()
 
 

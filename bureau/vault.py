@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     Connection,
+    Integer,
     LargeBinary,
     bindparam,
     cast,
@@ -57,7 +58,7 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
     One statement, so one snapshot: the publication it names is the one it shows. Raises Altered where a folio
     is not what was stored.
     """
-    asked = {"uscc": uscc, "classes": tuple(classes), "as_of": as_of}
+    asked = {"uscc": uscc, "mask": sum(1 << number for number in classes), "as_of": as_of}
     held, laid, name, number, time = [], [], None, 0, None
     for row in tx.execute(_DOSSIER, asked):
         if row.kind == "folio":
@@ -198,7 +199,7 @@ def _key_bound_to(uscc: str, version: int) -> bytes:
 def _dossier_statement() -> Any:
     """All that a dossier is made of, in one statement: the publication, the name, the folios, the overlays."""
     uscc, as_of = bindparam("uscc"), bindparam("as_of")
-    classes = bindparam("classes", expanding=True)
+    mask = bindparam("mask", type_=Integer)  # bit n asks for class n: one plan whatever is asked
     no_bytes, no_text, no_number = cast(null(), LargeBinary), cast(null(), directory.c.name.type), literal_column("0")
     no_time = cast(null(), publication.c.time.type)
 
@@ -252,11 +253,15 @@ def _dossier_statement() -> Any:
     ).select_from(overlay.outerjoin(data_key, of_overlay))
     visible = func.coalesce(folio.c.since, batches.c.publication) <= as_of
     valid = (overlay.c.since <= as_of) & (func.coalesce(overlay.c.until, LATEST + 1) > as_of)
+
+    def asked_for(number: Any) -> Any:
+        return mask.bitwise_rshift(number).bitwise_and(1) == 1
+
     return union_all(
         point.where(publication.c.number == latest),
         select(names),
-        held.where(folio.c.uscc == uscc, folio.c["class"].in_(classes), batches.c.publication.is_not(None), visible),
-        laid.where(overlay.c.uscc == uscc, overlay.c["class"].in_(classes), valid),
+        held.where(folio.c.uscc == uscc, asked_for(folio.c["class"]), batches.c.publication.is_not(None), visible),
+        laid.where(overlay.c.uscc == uscc, asked_for(overlay.c["class"]), valid),
     )
 
 

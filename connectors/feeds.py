@@ -164,7 +164,8 @@ def _translation(
         for code, text in _take(table, where, "defaults", dict, {}).items()
     }
     division = _take(table, where, "division", dict, {})
-    division_item = _choice(division, f"{where}division.", "item", items) if division else None
+    texts = [item.code for item in dataset.items if item.type == "string"]
+    division_item = _choice(division, f"{where}division.", "item", texts) if division else None
     division_raw = _texts(division, f"{where}division.", "raw")
     _leave_nothing(division, f"{where}division.")
     event_column = _take(table, where, "event_date", str, "") or None

@@ -23,6 +23,7 @@ from kernel import uscc
 
 LARGEST_INTEGER = 2**63 - 1
 LONGEST_NUMBER_CHARACTERS = 64
+YEARS = range(1600, 2300)  # the years that the intake takes; 0201 or 9999 is a slip or a filler, not a date
 
 # What Unicode calls white space (U+3000 and NBSP among it), and ZWSP and BOM, which only look like it.
 BLANKS = (
@@ -177,6 +178,8 @@ def _read_date(text: str, _unit: str = "") -> str | None:
         return None
     parts = match.groupdict()
     month, day = (parts[f"{part}1"] or parts[f"{part}2"] or parts[f"{part}3"] for part in "md")
+    if int(parts["year"]) not in YEARS:
+        return None
     try:
         return date(int(parts["year"]), int(month), int(day)).isoformat()
     except ValueError:
@@ -189,7 +192,7 @@ def _read_month(text: str, _unit: str = "") -> str | None:
     if match is None:
         return None
     month = int(match["m1"] or match["m2"] or match["m3"])
-    return f"{match['year']}-{month:02}" if 1 <= month <= 12 else None
+    return f"{match['year']}-{month:02}" if int(match["year"]) in YEARS and 1 <= month <= 12 else None
 
 
 def _read_integer(text: str, unit: str) -> int | None:

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 import flask_smorest
 import orjson
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask.json.provider import JSONProvider
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, missing
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity, UnsupportedMediaType
 
@@ -36,6 +37,10 @@ STATUS = {
 }
 RETRY_AFTER_S = {409: 1, 503: 2}
 
+# U+0000 in a JSON text can only be written so; the backslash itself must not be an escaped one.
+_NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_NUL_REFUSED = "the request holds the character U+0000, which no text here can: leave it out"
+
 log = structlog.get_logger()
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -52,12 +57,21 @@ class ProblemSchema(Schema):
 
 
 class StrictParser(FlaskParser):
-    """webargs, but a body that is not JSON is said to be so, and not read as an empty one."""
+    """webargs, but a body that is not JSON is said to be so, and not read as an empty one.
+
+    JSON is what RFC 8259 says: no NaN, no lone surrogates, UTF-8 only, and no nesting without end.
+    """
 
     def load_json(self, req: Any, schema: Any) -> Any:
         if not req.is_json:
             raise UnsupportedMediaType("send the body as application/json, UTF-8")
-        return super().load_json(req, schema)
+        body = req.get_data()
+        if _NUL_IN_JSON.search(body):
+            raise errors.Malformed(_NUL_REFUSED)
+        try:
+            return orjson.loads(body) if body else missing
+        except orjson.JSONDecodeError as error:
+            raise errors.Malformed("the request cannot be read: is the body valid JSON in UTF-8?") from error
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -135,25 +149,29 @@ class OrjsonProvider(JSONProvider):
 def install(app: Flask) -> None:
     """Give an app the project's edge: error dress, request ids, limits, headers."""
     app.json = OrjsonProvider(app)
-    app.config.setdefault("MAX_CONTENT_LENGTH", MAX_BODY_BYTES)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.before_request(_name_request)
+    app.before_request(_refuse_nul)
     app.after_request(_finish)
     app.register_error_handler(errors.BureauError, _dress)
     app.register_error_handler(DBAPIError, _dress_database)
+    app.register_error_handler(PoolTimeout, _dress_database)
     app.register_error_handler(Exception, _dress_unknown)
 
 
 def problem(status: int, slug: str, detail: str, headers: dict[str, str] | None = None, **extra: object) -> Response:
     """A problem document; `extra` members are added to it."""
     document = {
-        "type": f"{request.host_url}problems/{slug}",
+        "type": f"{current_app.config['BUREAU_PUBLIC_URL']}/problems/{slug}",
         "title": slug.replace("-", " "),
         "status": status,
         "detail": detail,
         "instance": f"{request.path}#{request_id()}",
         **extra,
     }
-    response = Response(orjson.dumps(document), status, content_type="application/problem+json")
+    # The faults of a list's members are named by their place: a number.
+    body = orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
+    response = Response(body, status, content_type="application/problem+json")
     for name, value in (headers or {}).items():
         if name.lower() in ("allow", "retry-after", "www-authenticate"):
             response.headers[name] = value
@@ -181,6 +199,14 @@ def _name_request() -> None:
     g.request_id = offered if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", offered) else ids.new_id()
 
 
+def _refuse_nul() -> None:
+    # PostgreSQL keeps no U+0000 in a text: refused here, both engines answer alike.
+    if "\0" in request.path:
+        raise errors.NotFound(_NUL_REFUSED)
+    if any("\0" in text for pair in request.args.items(multi=True) for text in pair):
+        raise errors.Malformed(_NUL_REFUSED)
+
+
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -201,9 +227,10 @@ def _dress(error: errors.BureauError) -> Response:
     return problem(status, error.slug, error.detail, headers, **error.extra)
 
 
-def _dress_database(error: DBAPIError) -> Response:
+def _dress_database(error: DBAPIError | PoolTimeout) -> Response:
     # The statement and its parameters stay out of the log: they may hold what the vault protects.
-    log.error("database failed", request=request_id(), path=request.path, error=type(error.orig).__name__)
+    kind = type(getattr(error, "orig", error)).__name__
+    log.error("database failed", request=request_id(), path=request.path, error=kind)
     return problem(503, "unavailable", "the database did not answer; nothing was done: try again")
 
 

@@ -126,7 +126,18 @@ def test_capital_that_cannot_be_read_is_null_with_a_warning_and_its_text(text: s
 
 
 @pytest.mark.parametrize(
-    "text", ["2019-02-29", "19-05-06", "2019-13-01", "0000-01-01", "昨天", "2019-05", "20190506x"]
+    "text",
+    [
+        "2019-02-29",
+        "19-05-06",
+        "2019-13-01",
+        "0201-05-06",
+        "9999-12-31",
+        "0000-01-01",
+        "昨天",
+        "2019-05",
+        "20190506x",
+    ],
 )
 def test_a_date_that_cannot_be_read_is_null_with_a_warning_and_its_text(text: str) -> None:
     mapped = register_row(注册日期=text)
@@ -185,7 +196,7 @@ def test_a_day_is_read_year_first_and_kept_raw_where_it_was_written_otherwise(te
     assert mapped.raw.get("date", "2019-05-06") == text
 
 
-@given(st.dates())
+@given(st.dates(date(1600, 1, 1), date(2299, 12, 31)))
 def test_every_day_there_is_can_be_read(day: date) -> None:
     assert row({"日期": day.isoformat()}).items["date"] == day.isoformat()
 
@@ -225,6 +236,7 @@ def test_each_type_of_the_catalogue_is_read(column: str, text: str, item: str, v
 UNREADABLE = [
     ("月份", "2019-13", "month unreadable-month"),
     ("月份", "五月", "month unreadable-month"),
+    ("月份", "9999-12", "month unreadable-month"),
     ("人数", "1.0", "integer unreadable-integer"),
     ("人数", "十", "integer unreadable-integer"),
     ("人数", str(2**63), "integer unreadable-integer"),
@@ -251,6 +263,21 @@ def test_what_is_not_of_its_type_is_null_with_a_warning_and_its_text(
     assert mapped.items[item] is None
     assert mapped.raw == {item: text}
     assert mapped.warnings == (warning,)
+
+
+def test_a_bare_scale_in_an_item_of_one_currency_is_that_currency_with_a_warning() -> None:
+    mapped = row({"出口": "200万"})
+    assert mapped.items["exports"] == 200_000_000
+    assert mapped.warnings == ("exports assumed-currency",)
+
+
+def test_the_text_of_an_amount_is_kept_even_where_it_looks_like_its_value() -> None:
+    yen = Translation(
+        "C0.01", "代码", (Column("资本", "capital", "money", "@currency", unit="日元"),), frozenset({""}), {}
+    )
+    mapped = row({"资本": "200"}, yen)
+    assert (mapped.items["capital"], mapped.items["currency"]) == (200, "JPY")
+    assert mapped.raw == {"capital": "200"}
 
 
 def test_amounts_that_share_a_currency_item_must_agree_on_it() -> None:
