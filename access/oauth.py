@@ -96,10 +96,10 @@ def metadata(issuer: str) -> dict[str, Any]:
     }
 
 
-def _authenticate_basic(query_client: Callable[[str], clients.Client | None], request: Any) -> clients.Client | None:
-    """Authlib's client_secret_basic, for which a header that is no text in base64 is a wrong one, not our fault."""
+def _authenticate_basic(find: Callable[[str], clients.Client | None], request: Any) -> clients.Client | None:
+    """Authlib's client_secret_basic, except that a header that is no text in base64 is no failure of ours."""
     try:
-        return authenticate_client_secret_basic(query_client, request)  # type: ignore[no-any-return]
+        return authenticate_client_secret_basic(find, request)  # type: ignore[no-any-return]
     except ValueError:
         return None
 

@@ -175,7 +175,7 @@ def up(host: str, port: int) -> None:
             demo.fill(settings, demo.ENTERPRISES, tell)
     if settings.demo_file.exists():
         click.echo(walk.text(json.loads(settings.demo_file.read_text()), f"http://{host}:{port}"))
-    serve.serve(host, port, workers=2)
+    sys.exit(serve.serve(host, port, workers=2))
 
 
 @command(main, "serve")
@@ -184,7 +184,7 @@ def up(host: str, port: int) -> None:
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
 def serve_api(host: str, port: int, workers: int) -> None:
     """Serve the API, with a worker for the housekeeping."""
-    serve.serve(host, port, workers)
+    sys.exit(serve.serve(host, port, workers))
 
 
 @command(main, "worker")

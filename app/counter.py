@@ -13,6 +13,7 @@ from consent.consents import Act, Grant
 from consent.question import Question
 from kernel import clock, db
 from kernel.errors import SettingError
+from kernel.idempotency import settle
 
 COUNTER = Act("counter", channel="counter")
 
@@ -29,8 +30,12 @@ def add_client(party: str, scopes: tuple[str, ...]) -> tuple[str, str]:
 
 def grant(given: Grant) -> str:
     """Write down a consent given on paper. Returns its id."""
-    with trail.recording() as tx:
-        return consents.grant(tx, given, COUNTER).id
+
+    def attempt() -> str:
+        with trail.recording() as tx:
+            return consents.grant(tx, given, COUNTER).id
+
+    return settle(attempt)
 
 
 def revoke(consent_id: str, reason: str | None) -> None:

@@ -1,60 +1,88 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serving: granian with some worker processes, and one housekeeping process under supervision."""
+"""Serving: one parent that does nothing but keep its children alive, and takes them along when it ends.
 
+    http          granian with its worker processes; where it ends, so does the service
+    housekeeping  `bureau worker`; started again where it dies
+
+The parent has neither threads nor connections, so that it cannot be what fails. Should it be killed outright,
+its children notice and stop (PR_SET_PDEATHSIG).
+"""
+
+import ctypes
 import os
+import signal
+import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from contextlib import suppress
+from types import FrameType
 
-from granian.constants import Interfaces
-from granian.log import LogLevels
-from granian.server import Server
+from kernel.errors import SettingError
 
-THREADS = 3  # questions at once in each worker process: more only fight for the interpreter lock
-BACKLOG = 1024
+LOOK_EVERY_S = 0.2
 RESTART_AFTER_S = 2.0
+STOP_WITHIN_S = 10.0
+_PR_SET_PDEATHSIG = 1
 
 
-def serve(host: str, port: int, workers: int) -> None:
-    """Serve until SIGTERM or SIGINT. Where BUREAU_PUBLIC_URL is not set, the issuer is where we bind."""
+def serve(host: str, port: int, workers: int) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code.
+
+    Where BUREAU_PUBLIC_URL is not set, the issuer is where we bind. Raises SettingError where the port is taken.
+    """
+    require_free(host, port)
     os.environ.setdefault("BUREAU_PUBLIC_URL", f"http://{host}:{port}")
-    server = Server(
-        "app.wsgi:application",
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        blocking_threads=THREADS,
-        backlog=BACKLOG,
-        backpressure=THREADS * 4,
-        websockets=False,
-        log_level=LogLevels.warning,
-        respawn_failed_workers=True,
-        process_name=None,
-    )
-    with _housekeeping():
-        server.serve()
+    stopping = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    http = _start("-m", "app.http", host, str(port), str(workers))
+    housekeeping, due = _start("-m", "app.cli", "worker"), 0.0
+    while not stopping and http.poll() is None:
+        time.sleep(LOOK_EVERY_S)
+        if housekeeping.poll() is not None:
+            due = due or time.monotonic() + RESTART_AFTER_S
+            if time.monotonic() >= due:
+                housekeeping, due = _start("-m", "app.cli", "worker"), 0.0
+    code = http.poll()
+    for child in (http, housekeeping):
+        _end(child)
+    return 0 if stopping else (code or 1)
 
 
-@contextmanager
-def _housekeeping() -> Iterator[None]:
-    """Keep one worker process alive while the block runs."""
-    stop = threading.Event()
+def require_free(host: str, port: int) -> None:
+    """Raise SettingError where nobody could bind."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
 
-    def supervise() -> None:
-        while not stop.is_set():
-            with subprocess.Popen([sys.executable, "-m", "app.cli", "worker"], stdin=subprocess.DEVNULL) as process:
-                while process.poll() is None and not stop.wait(0.2):
-                    pass
-                process.terminate()
-            stop.wait(RESTART_AFTER_S)
 
-    thread = threading.Thread(target=supervise, name="housekeeping")
-    thread.start()
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent dies (Linux; elsewhere it lives on)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    # A session of its own: a Ctrl-C at the terminal reaches the parent alone, which then ends the children.
+    return subprocess.Popen([sys.executable, *arguments], stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
     try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+        child.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # what it may have left behind: its group bears its number

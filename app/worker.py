@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The housekeeping process: compacts dossiers, and tidies away tokens that expired long ago."""
 
-import os
 import signal
 import threading
 from datetime import timedelta
@@ -10,6 +9,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from access import tokens
+from app.serve import end_with_parent
 from bureau import compaction
 from kernel import db
 from kernel.errors import BureauError
@@ -22,10 +22,11 @@ log = structlog.get_logger()
 
 def run() -> None:
     """Work until told to stop, or until the process that started this one is gone."""
-    stop, parent = threading.Event(), os.getppid()
+    end_with_parent()
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    while not stop.is_set() and os.getppid() == parent:
+    while not stop.is_set():
         work_once()
         stop.wait(REST_S)
 

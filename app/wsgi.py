@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a WSGI server loads, once in each worker process: `app.wsgi:application`."""
 
+import gc
+
 from app import create_app, open_bureau
 from app.config import read
 from app.logs import set_up
@@ -9,3 +11,5 @@ _settings = read()
 set_up(_settings.log_level)
 open_bureau(_settings)
 application = create_app(_settings.public_url)
+gc.collect()
+gc.freeze()  # what the start made lives as long as the process: never look at it again

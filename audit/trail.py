@@ -5,9 +5,9 @@ An entry is committed with the act that it tells of, in one transaction; a trigg
 `unsealed` in the same breath, and others refuse to change or delete it. Its bytes are canonical JSON (RFC 8785)
 and carry their own evidence, so that review and rewards read the trail and nothing else.
 
-The operator and the reference of a question are the institution's business: the bytes hold only their salted
-digests, so that a receipt shown to the enterprise does not tell who at the bank asked; the clear text and the
-salt stand beside the bytes.
+The operator, the reference and the Idempotency-Key of a question are the institution's business: the bytes hold
+only their salted digests, so that a receipt shown to the enterprise does not tell who at the bank asked; the clear
+text and the salt stand beside the bytes.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from audit.events import Event
 from audit.merkle import leaf_hash
@@ -74,7 +75,7 @@ def recording() -> Iterator[Connection]:
             yield tx
     except IntegrityError:
         raise
-    except DBAPIError as error:
+    except (DBAPIError, PoolTimeout) as error:
         if db.is_lock_timeout(error):
             raise in_flight() from error
         raise Unavailable(
@@ -148,6 +149,7 @@ def _document(said: Entry, time: datetime, salt: bytes) -> dict[str, Any]:
         "institution_name": said.institution_name,
         "operator_digest": said.operator and salted_digest(salt, said.operator),
         "reference_digest": said.reference and salted_digest(salt, said.reference),
+        "idempotency_key_digest": said.idempotency_key and salted_digest(salt, said.idempotency_key),
         "uscc": said.uscc,
         "consent": said.consent,
         "consent_version": said.consent_version,

@@ -8,10 +8,11 @@ together with its leaf hash; only the signed tree shows that.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, String, cast, func, select
 
 from audit import trail
 from audit.merkle import leaf_hash
@@ -21,6 +22,7 @@ from kernel import canonical, clock
 
 ROWS_AT_ONCE = 2_000
 _INDEXED = ("id", "type", "actor", "uscc", "institution", "consent", "outcome", "billable")
+_SALTED = ("operator", "reference", "idempotency_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,19 @@ def _missing(tx: Connection) -> Iterator[Fault]:
 
 def check(row: Any) -> str | None:
     """What is wrong with one row of the trail, or None."""
+    if not isinstance(row.bytes, bytes):
+        return "edited: its bytes are gone"
     if leaf_hash(row.bytes) != row.leaf_hash:
         return "edited: its bytes do not hash to its leaf hash"
-    document = orjson.loads(row.bytes)
-    if canonical.encode(document) != row.bytes:
-        return "edited: its bytes are not canonical"
+    document = _read(row.bytes)
+    if document is None:
+        return "edited: its bytes are not a canonical JSON object"
     for name in _INDEXED:
         if document.get(name) != getattr(row, name):
             return f"edited: its column {name} differs from its bytes"
-    if document["time"] != clock.rfc3339(row.time):
+    if document.get("time") != _written(row.time):
         return "edited: its column time differs from its bytes"
-    for name in ("operator", "reference"):
+    for name in _SALTED:
         clear = getattr(row, name)
         if document.get(f"{name}_digest") != (clear and trail.salted_digest(row.salt, clear)):
             return f"edited: its {name} differs from its digest"
@@ -82,11 +86,31 @@ def check(row: Any) -> str | None:
     return None
 
 
+def _read(leaf: bytes) -> dict[str, Any] | None:
+    """The document of an entry's bytes, if they are what canonical JSON makes of one."""
+    try:
+        document = orjson.loads(leaf)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) and canonical.encode(document) == leaf else None
+
+
+def _written(time: str) -> str | None:
+    """A time as the database tells it in words, in the form that an entry's bytes have."""
+    try:
+        return clock.rfc3339(datetime.fromisoformat(time).replace(tzinfo=UTC))
+    except ValueError:
+        return None
+
+
 def _all_entries(tx: Connection) -> Iterator[Any]:
     after = ""
     noted = select(unsealed.c.entry).where(unsealed.c.entry == entries.c.id).exists().label("noted")
+    # In words, because a time that was made into nonsense must be named, and could not be fetched as a time.
+    time = cast(entries.c.time, String).label("time")
+    columns = [column for column in entries.c if column.name != "time"]
     while True:
-        page = select(entries, noted).where(entries.c.id > after).order_by(entries.c.id).limit(ROWS_AT_ONCE)
+        page = select(*columns, time, noted).where(entries.c.id > after).order_by(entries.c.id).limit(ROWS_AT_ONCE)
         rows = tx.execute(page).all()
         yield from rows
         if len(rows) < ROWS_AT_ONCE:

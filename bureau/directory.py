@@ -48,7 +48,7 @@ def current(tx: Connection, usccs: Iterable[str]) -> dict[str, Line]:
     for start in range(0, len(sought), USCCS_AT_ONCE):
         some = directory.c.uscc.in_(sought[start : start + USCCS_AT_ONCE])
         lines = select(*columns).select_from(published).where(some, batches.c.publication.is_not(None))
-        for row in tx.execute(lines.order_by(batches.c.publication)):
+        for row in tx.execute(lines.order_by(batches.c.publication)).all():
             found[row.uscc] = (row.name, row.division)
     return found
 

@@ -202,8 +202,7 @@ def _count_repeats(tx: Connection, packets: Mapping[tuple[str, int], Packet]) ->
     for number, usccs in by_class.items():
         for some in _slices(usccs, vault.USCCS_AT_ONCE):
             held = select(folio.c.marks).where(folio.c["class"] == number, folio.c.uscc.in_(some))
-            for marks in tx.scalars(held):
-                seen.update(array("Q", marks))
+            seen.update(array("Q", b"".join(tx.scalars(held).all())))
     repeated = 0
     for _, marks in packets.values():
         for mark in marks:

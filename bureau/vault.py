@@ -60,7 +60,7 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
     """
     asked = {"uscc": uscc, "mask": sum(1 << number for number in classes), "as_of": as_of}
     held, laid, name, number, time = [], [], None, 0, None
-    for row in tx.execute(_DOSSIER, asked):
+    for row in tx.execute(_DOSSIER, asked).all():
         if row.kind == "folio":
             held.append(row)
         elif row.kind == "overlay":
@@ -130,7 +130,8 @@ def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
     sought, found = sorted(usccs), {}
     for start in range(0, len(sought), USCCS_AT_ONCE):
         some = sought[start : start + USCCS_AT_ONCE]
-        for row in tx.execute(select(data_key).where(data_key.c.uscc.in_(some)).order_by(data_key.c.version)):
+        newest_last = select(data_key).where(data_key.c.uscc.in_(some)).order_by(data_key.c.version)
+        for row in tx.execute(newest_last).all():
             found[row.uscc] = _unwrap(row.uscc, row.version, row.wrapped)
     made = {uscc: keys.new_key() for uscc in sought if uscc not in found}
     if made:

@@ -54,7 +54,7 @@ def require(tx: Connection, question: Question) -> Consent:
     """The one consent that allows the question; else raises NotPermitted with the rule that refused."""
     own, kind, platform = grantees_of(question.asking)
     asked = {"uscc": question.uscc, "own": own, "kind": kind, "platform": platform}
-    return decide([_consent(row) for row in tx.execute(_CANDIDATES, asked)], question, clock.now())
+    return decide([_consent(row) for row in tx.execute(_CANDIDATES, asked).all()], question, clock.now())
 
 
 def require_still(tx: Connection, consent_id: str) -> None:
@@ -75,10 +75,8 @@ def grant(tx: Connection, given: Grant, act: Act) -> Consent:
     Raises IntegrityError where the Idempotency-Key is taken or another grant for the same grantee came first.
     """
     now = clock.now()
-    same = (consents.c.uscc == given.uscc, consents.c.scope == given.scope, consents.c.grantee == given.grantee)
-    earlier = tx.execute(select(consents).where(*same, consents.c.deciding).with_for_update()).one_or_none()
-    if earlier is not None:
-        _step_back(tx, _consent(earlier), now)
+    if earlier := _lock_deciding(tx, given):
+        _step_back(tx, earlier, now)
     granted = Consent(
         id=ids.new_id(),
         version=1,
@@ -108,8 +106,8 @@ def revoke(tx: Connection, consent_id: str, act: Act, reason: str | None = None)
     consent is still live, because query ends before collection can (the form's clause 6).
     """
     now, held = clock.now(), get(tx, consent_id, lock=True)
-    if held.status != "active":
-        raise Conflict(f"the consent is {held.status} already", slug="consent-ended")
+    if (status := held.status_at(now)) != "active":
+        raise Conflict(f"the consent is {status} already", slug="consent-ended")
     if held.scope == "collect":
         _require_no_live_query(tx, held.uscc, now)
     revoked = replace(held, version=held.version + 1, status="revoked", reason=reason, changed_at=now)
@@ -188,10 +186,21 @@ def document(consent: Consent, now: datetime) -> dict[str, Any]:
     }
 
 
+def _lock_deciding(tx: Connection, given: Grant) -> Consent | None:
+    """The consent that decides before the new grant does, locked until the commit."""
+    same = (consents.c.uscc == given.uscc, consents.c.scope == given.scope, consents.c.grantee == given.grantee)
+    deciding = select(consents).where(*same, consents.c.deciding)
+    while True:
+        row = tx.execute(deciding.with_for_update()).one_or_none()
+        # PostgreSQL gives nothing where the row that it waited for stepped back meanwhile: lock its successor.
+        if row is not None or tx.execute(deciding).one_or_none() is None:
+            return None if row is None else _consent(row)
+
+
 def _step_back(tx: Connection, earlier: Consent, now: datetime) -> None:
-    """Let a newer grant decide: a live consent is superseded, an ended one stays as it is."""
+    """Let a newer grant decide: a live consent is superseded, an ended or expired one stays as it is."""
     tx.execute(update(consents).where(consents.c.id == earlier.id).values(deciding=False))
-    if earlier.status == "active":
+    if earlier.status_at(now) == "active":
         _write_version(tx, replace(earlier, version=earlier.version + 1, status="superseded", changed_at=now))
 
 

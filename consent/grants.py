@@ -48,7 +48,7 @@ def require_grantee(reading: Connection, scope: str, grantee: str) -> None:
 
 
 def grant_once(given: Grant, actor: str, key: str) -> dict[str, Any]:
-    """Write the grant, or find what this key wrote before. Returns the consent's first version.
+    """Write the grant, or find what this key wrote before. Returns the consent as it was given.
 
     Raises Invalid (`idempotency-key-reused`) where the key comes back with another body.
     """
@@ -63,7 +63,8 @@ def grant_once(given: Grant, actor: str, key: str) -> dict[str, Any]:
             else:
                 require_same(earlier.get("request_digest", ""), digest)
                 consent_id = earlier["consent"]
-            return next(consents.history(tx, consent_id))
+            first = next(consents.history(tx, consent_id))
+            return {name: value for name, value in first.items() if name != "previous"}
 
     return settle(attempt)
 

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the consent routes take and give. Inputs are validated here; answers are only documented."""
 
+from datetime import UTC, datetime
+
 from marshmallow import Schema, fields, validate
 
 from access.institutions import KINDS
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from kernel.cursors import MAX_PAGE_ROWS
+
+# Beyond the years 1 and 9999 an offset leads out of the calendar, and a year of three digits is no RFC 3339.
+IN_OUR_TIME = validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
 
 
 def some_of(names: tuple[str, ...]) -> list[validate.Validator]:
@@ -26,9 +31,13 @@ class GrantSchema(Schema):
     )
     products = fields.List(fields.String(), load_default=list(PRODUCTS), validate=some_of(PRODUCTS))
     purposes = fields.List(fields.String(), required=True, validate=some_of(PURPOSES))
-    not_before = fields.AwareDateTime(format="iso", load_default=None, allow_none=True)
+    not_before = fields.AwareDateTime(format="iso", load_default=None, allow_none=True, validate=IN_OUR_TIME)
     expires_at = fields.AwareDateTime(
-        format="iso", load_default=None, allow_none=True, metadata={"description": "null: open-ended (长期)"}
+        format="iso",
+        load_default=None,
+        allow_none=True,
+        validate=IN_OUR_TIME,
+        metadata={"description": "null: open-ended (长期)"},
     )
 
 

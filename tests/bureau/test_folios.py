@@ -3,12 +3,11 @@
 
 import itertools
 import threading
-from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
-import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,8 +20,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts
 corrections = st.one_of(
     st.builds(Correction, st.just("correction"), st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2)),
-    st.builds(Correction, st.just("dispute")),
-    st.builds(Correction, st.just("withdrawal")),
+    st.just(Correction("dispute")),
+    st.just(Correction("withdrawal")),
 )
 
 
@@ -143,7 +142,7 @@ def test_what_was_known_once_stays_known_or_is_superseded(known: Known) -> None:
         seen = now
 
 
-def test_a_dataset_without_a_correction_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dataset_without_a_correction_is_not_parsed() -> None:
     """The bytes go through as they are, even those that are no JSON at all."""
     records = [Entry("C1.01", 1, 1, b"not json"), Entry("C1.02", 1, 2, b'{"id":"1.2.C1.02","items":{}}')]
     over = {"1.2.C1.02": Correction("dispute")}
@@ -177,7 +176,7 @@ def test_threads_pack_and_unpack_side_by_side() -> None:
     assert not faults
 
 
-def test_the_numbers_of_a_folio_are_little_endian_on_every_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_numbers_of_a_folio_are_little_endian_on_every_machine() -> None:
     packed = folios.pack([Entry("C1.01", None, 1, b"{}")])
-    plaintext = folios._codec().decompressor.decompress(packed)
-    assert array("I", [2]).tobytes()[:1] == b"\2" and b"\2\0\0\0" + b"\1" + b"\0" * 7 + b"{}" in plaintext
+    length, identity = b"\2\0\0\0", b"\1" + b"\0" * 7
+    assert zstandard.ZstdDecompressor().decompress(packed).endswith(length + identity + b"{}")

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP child of `bureau serve`: granian over `app.wsgi:application`."""
+
+import sys
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from app.serve import end_with_parent
+
+THREADS = 3  # questions at once in each worker process: more would only fight for the interpreter's lock
+BACKLOG = 1024  # connections that may wait for a worker
+
+
+def run(host: str, port: int, workers: int) -> None:
+    """Serve until told to stop; a worker process that dies is started again."""
+    end_with_parent()
+    Server(
+        "app.wsgi:application",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=THREADS,
+        backlog=BACKLOG,
+        websockets=False,
+        log_level=LogLevels.error,
+        respawn_failed_workers=True,
+    ).serve()
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
