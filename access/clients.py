@@ -21,7 +21,7 @@ AUTH_METHODS = ("client_secret_basic",)
 
 
 @dataclass(frozen=True, slots=True)
-class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
+class Client(ClientMixin):
     """A registered client, as Authlib's endpoints ask about it."""
 
     client_id: str

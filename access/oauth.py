@@ -19,7 +19,7 @@ SCOPES = (*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES)
 server = AuthorizationServer()
 
 
-class ClientCredentialsGrant(grants.ClientCredentialsGrant):  # type: ignore[misc]  # Authlib ships no types
+class ClientCredentialsGrant(grants.ClientCredentialsGrant):
     """RFC 6749 §4.4; a scope that is not registered for the client is refused, never dropped in silence."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = list(clients.AUTH_METHODS)
@@ -29,7 +29,7 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):  # type: ignore[mis
             raise InvalidScopeError("the scope is not registered for this client")
 
 
-class Introspection(IntrospectionEndpoint):  # type: ignore[misc]
+class Introspection(IntrospectionEndpoint):
     """A client may ask about its own tokens, and learns of no others."""
 
     CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)
@@ -54,7 +54,7 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]
         }
 
 
-class Revocation(RevocationEndpoint):  # type: ignore[misc]
+class Revocation(RevocationEndpoint):
     """A client may end its own tokens; the next request with one is refused."""
 
     CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)

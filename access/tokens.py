@@ -47,7 +47,7 @@ class Token:
         return self.principal.client is not None and self.principal.client == asking.get_client_id()
 
 
-class Validator(BearerTokenValidator):  # type: ignore[misc]  # Authlib ships no types
+class Validator(BearerTokenValidator):
     """What `app` plugs into `kernel.auth.protector` at start."""
 
     def authenticate_token(self, token_string: str) -> Token | None:

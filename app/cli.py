@@ -292,7 +292,7 @@ def grant_consent(
     if scope == "collect" and institution not in (None, "platform"):
         click.echo("bureau: a collect consent is given to the bureau itself; --institution is not used", err=True)
         institution = None
-    body = {"uscc": uscc, "scope": scope, "grantee": institution or "platform", "classes": classes}
+    body: dict[str, Any] = {"uscc": uscc, "scope": scope, "grantee": institution or "platform", "classes": classes}
     ends = clock.now() + timedelta(days=days) if days else None
     body |= {"products": products, "purposes": purposes, "not_before": None, "expires_at": ends}
     consent_id = counter.grant(grants.checked(body))

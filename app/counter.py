@@ -10,6 +10,7 @@ from bureau import answers, catalogue
 from bureau.disclosure import Answer, disclose
 from consent import consents
 from consent.consents import Act, Grant
+from consent.decision import Consent
 from consent.question import Question
 from kernel import clock, db
 from kernel.errors import SettingError
@@ -66,7 +67,7 @@ def ask(
     return disclose(question, answers.records)
 
 
-def consent_line(consent: consents.Consent) -> dict[str, Any]:
+def consent_line(consent: Consent) -> dict[str, Any]:
     """A consent as `bureau consent list` prints it."""
     shown = consents.document(consent, clock.now())
     names = ("consent_id", "uscc", "scope", "grantee", "classes", "purposes", "products", "status", "expires_at")

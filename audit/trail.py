@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from audit.events import Event
@@ -73,9 +73,9 @@ def recording() -> Iterator[Connection]:
     try:
         with db.transaction() as tx:
             yield tx
-    except IntegrityError:
-        raise
     except (DBAPIError, PoolTimeout) as error:
+        if db.is_taken(error):
+            raise
         if db.is_lock_timeout(error):
             raise in_flight() from error
         raise Unavailable(

@@ -30,7 +30,7 @@ from bureau.vault import Dossier
 from consent import consents
 from consent.question import Question
 from kernel import ids
-from kernel.auth import Principal
+from kernel.auth import Institution, Principal
 from kernel.errors import Gone, NotFound, NotPermitted
 from kernel.idempotency import require_same, settle
 from kernel.keys import Altered
@@ -81,14 +81,17 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
     Raises NotFound, NotPermitted where the consent ended since, Gone where the bytes can no longer be made.
     """
     with trail.recording() as tx:
-        earlier = trail.find(tx, query_id)
-        mine = earlier and principal.institution and earlier.get("institution") == principal.institution.id
-        if not earlier or not mine or earlier["type"] != Event.QUERY_ANSWERED:
+        earlier, asking = trail.find(tx, query_id), principal.institution
+        if earlier is None or asking is None or not _is_answer_to(earlier, asking):
             raise NotFound(f"no answered question {query_id} of yours")
-        institutions.require_standing(principal.institution, earlier["purpose"], earlier["product"])
+        institutions.require_standing(asking, earlier["purpose"], earlier["product"])
         outcome = _repeat(tx, earlier, principal.actor, principal.client, earlier["operator"], produce)
         trail.append(tx, outcome.entry)
     return _settled(outcome)
+
+
+def _is_answer_to(earlier: dict[str, Any], asking: Institution) -> bool:
+    return (earlier["type"], earlier["institution"]) == (Event.QUERY_ANSWERED, asking.id)
 
 
 def _decide(tx: Connection, question: Question, produce: Producer) -> _Outcome:
@@ -123,7 +126,7 @@ def _repeat(
     tx: Connection, earlier: dict[str, Any], actor: str, client: str | None, operator: str, produce: Producer
 ) -> _Outcome:
     """An earlier answer made again from the same publication, if its own consent still allows it."""
-    said = {name: earlier.get(name) for name in _CARRIED} | {"actor": actor, "client": client, "operator": operator}
+    said: dict[str, Any] = {name: earlier.get(name) for name in _CARRIED} | {"actor": actor, "client": client, "operator": operator}
     said |= {"of": earlier["id"], "classes": tuple(earlier["classes"])}
     try:
         consents.require_still(tx, earlier["consent"])

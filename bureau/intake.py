@@ -164,16 +164,15 @@ def _packets(
     mark = keys.purpose("marks").mac64
     for one in accepted:
         row, dataset = one.row, known.datasets[one.row.dataset]
-        items = orjson.dumps(one.items, option=orjson.OPT_SORT_KEYS)
         event_date = orjson.dumps(row.event_date)
-        content = mark(b"\0".join((batch.source.encode(), dataset.code.encode(), row.uscc.encode(), event_date, items)))
-        raw = b'"raw":%b,' % orjson.dumps(row.raw, option=orjson.OPT_SORT_KEYS) if row.raw else b""
+        content = mark(b"\0".join((batch.source.encode(), dataset.code.encode(), row.uscc.encode(), event_date, one.items_json)))
+        raw = b'"raw":%b,' % one.raw_json if one.raw_json else b""
         body = b'{"event_date":%b,"id":"%d.%d.%b","items":%b,%b"received_at":"%b","source":"%b"}' % (
             event_date,
             opened.batch,
             row.number,
             dataset.code.encode(),
-            items,
+            one.items_json,
             raw,
             opened.received_at.encode(),
             batch.source.encode(),
@@ -240,7 +239,7 @@ def reject_bound_to(batch: int, row: int) -> bytes:
 
 
 def _directory_lines(accepted: Sequence[Accepted]) -> dict[str, directory.Line]:
-    lines = {}
+    lines: dict[str, directory.Line] = {}
     for one in accepted:
         if name := one.items.get(NAME_ITEM):
             division = one.items.get(DIVISION_ITEM)

@@ -2,11 +2,16 @@
 """Judging a delivered row against the catalogue: accepted, with what had to be blanked, or rejected with one reason.
 
 Pure. A bad key field rejects the row; a bad optional field becomes null with a warning and keeps its raw text.
+Text that no encoding can hold (a lone surrogate) rejects the row, so that one such row cannot stop a batch.
 """
 
 import re
 from collections.abc import Callable, Container, Mapping
+from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+import orjson
 
 from bureau.catalogue import Catalogue, Dataset
 from bureau.records import Batch, Row, Unreadable, Value
@@ -16,27 +21,43 @@ from kernel.canonical import MAX_INTEGER
 CONSENT_BASES = ("consent", "lender")
 MAX_TEXT_CHARS = 20_000
 
-_DATE = re.compile(r"(1[6-9]|2[0-2])\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
-_MONTH = re.compile(r"(1[6-9]|2[0-2])\d\d-(0[1-9]|1[0-2])")
-_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,30})(\.\d{1,12})?")
+_DATE = re.compile(r"(1[6-9]|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}")
+_MONTH = re.compile(r"(1[6-9]|2[0-2])[0-9]{2}-(0[1-9]|1[0-2])")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,12})?")
 
+
+@lru_cache(maxsize=16_384)
+def is_day(text: str) -> bool:
+    """Whether a text is a full-date of RFC 3339 that the calendar has, in the years 1600-2299."""
+    if _DATE.fullmatch(text) is None:
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+# U+0000 is in no honest text, and PostgreSQL's text cannot hold it (the name goes into the directory).
 FITS: dict[str, Callable[[Any], bool]] = {
-    "string": lambda value: type(value) is str and len(value) <= MAX_TEXT_CHARS,
+    "string": lambda value: type(value) is str and len(value) <= MAX_TEXT_CHARS and "\0" not in value,
     "integer": lambda value: type(value) is int and abs(value) <= MAX_INTEGER,
     "money": lambda value: type(value) is int and abs(value) <= MAX_INTEGER,
     "decimal": lambda value: type(value) is str and _DECIMAL.fullmatch(value) is not None,
     "boolean": lambda value: type(value) is bool,
-    "date": lambda value: type(value) is str and _DATE.fullmatch(value) is not None,
+    "date": lambda value: type(value) is str and is_day(value),
     "month": lambda value: type(value) is str and _MONTH.fullmatch(value) is not None,
 }
 
 
 class Accepted(NamedTuple):
-    """A row as it will be kept: items of the right types, and the warnings that it earned."""
+    """A row as it will be kept: items of the right types, the warnings that it earned, both parts' JSON."""
 
     row: Row
     items: Mapping[str, Value]
     warnings: tuple[str, ...]
+    items_json: bytes  # keys sorted
+    raw_json: bytes
 
 
 class Rejected(NamedTuple):
@@ -55,12 +76,17 @@ def judge(row: Row | Unreadable, batch: Batch, catalogue: Catalogue, collecting:
     valid = codes.is_valid(row.uscc)
     if reason := _reason(row, batch, catalogue, collecting, valid):
         return Rejected(row.number, reason, row.delivered or _as_delivered(row), row.uscc if valid else None)
-    items, warnings = _fitting(row, catalogue.datasets[row.dataset])
+    items, raw, warnings = _fitting(row, catalogue.datasets[row.dataset])
     if not valid:
         warnings = (*warnings, "uscc check-digit")
     if missing_key(items, row, catalogue.datasets[row.dataset]):
         return Rejected(row.number, "missing-key", row.delivered or _as_delivered(row), row.uscc)
-    return Accepted(row, items, warnings)
+    try:
+        items_json = orjson.dumps(items, option=orjson.OPT_SORT_KEYS)
+        raw_json = orjson.dumps(raw, option=orjson.OPT_SORT_KEYS) if raw else b""
+    except TypeError:
+        return Rejected(row.number, "unencodable-text", row.delivered or _as_delivered(row), row.uscc)
+    return Accepted(row._replace(raw=raw) if raw is not row.raw else row, items, warnings, items_json, raw_json)
 
 
 def missing_key(items: Mapping[str, Value], row: Row, dataset: Dataset) -> bool:
@@ -88,13 +114,15 @@ def _reason(row: Row, batch: Batch, catalogue: Catalogue, collecting: Container[
     return None
 
 
-def _fitting(row: Row, dataset: Dataset) -> tuple[Mapping[str, Value], tuple[str, ...]]:
+def _fitting(row: Row, dataset: Dataset) -> tuple[Mapping[str, Value], Mapping[str, str], tuple[str, ...]]:
+    """Items, raw texts and warnings, with what does not fit moved from the first to the second."""
     types = item_types(dataset)
     unfit = [name for name, value in row.items.items() if value is not None and not FITS[types[name]](value)]
     if not unfit:
-        return row.items, row.warnings
+        return row.items, row.raw, row.warnings
     items = {name: None if name in unfit else value for name, value in row.items.items()}
-    return items, (*row.warnings, *(f"{name} not-{types[name]}" for name in unfit))
+    raw = {**{name: str(row.items[name]) for name in unfit}, **row.raw}
+    return items, raw, (*row.warnings, *(f"{name} not-{types[name]}" for name in unfit))
 
 
 def item_types(dataset: Dataset) -> Mapping[str, str]:

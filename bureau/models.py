@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBina
 from kernel.db import Instant, metadata
 
 PARTITIONS = 16
-BY_USCC = {"postgresql_partition_by": "HASH (uscc)"}
+BY_USCC = "HASH (uscc)"
 
 publication = Table(
     "publication",
@@ -57,7 +57,7 @@ data_key = Table(
     Column("uscc", String(32), primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("wrapped", LargeBinary, nullable=False),
-    **BY_USCC,
+    postgresql_partition_by=BY_USCC,
 )
 
 folio = Table(
@@ -73,7 +73,7 @@ folio = Table(
     Column("suite", SmallInteger, nullable=False),
     Column("marks", LargeBinary, nullable=False),  # keyed 64-bit fingerprints of its rows: to count repeats unopened
     Column("ciphertext", LargeBinary, nullable=False),
-    **BY_USCC,
+    postgresql_partition_by=BY_USCC,
 )
 
 overlay = Table(
@@ -87,7 +87,7 @@ overlay = Table(
     Column("key_version", Integer, nullable=False),
     Column("suite", SmallInteger, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
-    **BY_USCC,
+    postgresql_partition_by=BY_USCC,
 )
 
 rejected_row = Table(

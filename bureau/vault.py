@@ -7,7 +7,6 @@ opens them. What is encrypted is bound to where it stands (suite, key version, p
 which was edited, swapped, or moved to another enterprise does not open.
 """
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,6 +74,7 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
     regions: dict[int, list[Region]] = {}
     for row in held:
         regions.setdefault(row.number, []).extend(_open_folio(opened, uscc, row.number, row))
+    laid.sort(key=lambda row: (row.publication, row.text))  # of several on one record the last laid decides
     corrections = dict(_correction(opened, uscc, row) for row in laid)
     return Dossier(uscc, name, number, time, regions, corrections)
 
@@ -186,11 +186,11 @@ def _correction(opened: Mapping[int, Key], uscc: str, row: Any) -> tuple[str, Co
 
 
 def _bound_to(suite: int, key_version: int, uscc: str, number: int, batch: int, part: int) -> bytes:
-    return b"folio" + struct.pack(">BIBqI", suite, key_version, number, batch, part) + uscc.encode()
+    return f"folio\0{suite}\0{key_version}\0{number}\0{batch}\0{part}\0{uscc}".encode()
 
 
 def _overlay_bound_to(suite: int, key_version: int, uscc: str, number: int, laid: str) -> bytes:
-    return b"overlay" + struct.pack(">BIB", suite, key_version, number) + f"{laid}\0{uscc}".encode()
+    return f"overlay\0{suite}\0{key_version}\0{number}\0{laid}\0{uscc}".encode()
 
 
 def _key_bound_to(uscc: str, version: int) -> bytes:
@@ -199,9 +199,11 @@ def _key_bound_to(uscc: str, version: int) -> bytes:
 
 def _dossier_statement() -> Any:
     """All that a dossier is made of, in one statement: the publication, the name, the folios, the overlays."""
-    uscc, as_of = bindparam("uscc"), bindparam("as_of")
+    uscc: Any = bindparam("uscc")
+    as_of: Any = bindparam("as_of", type_=Integer)
     mask = bindparam("mask", type_=Integer)  # bit n asks for class n: one plan whatever is asked
-    no_bytes, no_text, no_number = cast(null(), LargeBinary), cast(null(), directory.c.name.type), literal_column("0")
+    no_bytes, no_text = cast(null(), LargeBinary), cast(null(), directory.c.name.type)
+    no_number: Any = literal_column("0")
     no_time = cast(null(), publication.c.time.type)
 
     def arm(kind: str, **columns: Any) -> Any:

@@ -146,7 +146,8 @@ def listed(
 
 def collecting(tx: Connection, usccs: Iterable[str]) -> set[str]:
     """Those of some enterprises whose consent to collection is in force."""
-    now, sought, found = clock.now(), sorted(usccs), set()
+    now, sought = clock.now(), sorted(usccs)
+    found: set[str] = set()
     in_force = (
         consents.c.scope == "collect",
         consents.c.deciding,
@@ -275,6 +276,7 @@ def _consent(row: Any) -> Consent:
 
 
 _OF_ENTERPRISE = (consents.c.uscc == bindparam("uscc"), consents.c.deciding)
-_GRANTEES = (bindparam("own"), bindparam("kind"), bindparam("platform"))
-_CANDIDATES = select(consents).where(*_OF_ENTERPRISE, consents.c.grantee.in_(_GRANTEES))
+_CANDIDATES = select(consents).where(
+    *_OF_ENTERPRISE, consents.c.grantee.in_([bindparam("own"), bindparam("kind"), bindparam("platform")])
+)
 _COLLECT = select(consents).where(*_OF_ENTERPRISE, consents.c.scope == "collect")

@@ -7,7 +7,7 @@ from flask import Response
 
 from audit import trail
 from consent import consents, grants
-from consent.decision import grantees_of
+from consent.decision import Consent, grantees_of
 from consent.schemas import (
     ConsentFilterSchema,
     ConsentListSchema,
@@ -82,7 +82,7 @@ def _require_own(uscc: str) -> None:
         raise NotPermitted("you may act for your own enterprise only", slug="not-your-enterprise")
 
 
-def _require_visible(consent: consents.Consent) -> None:
+def _require_visible(consent: Consent) -> None:
     """Others' consents do not exist for the caller: their existence is information."""
     principal = auth.caller()
     if principal.institution is not None:

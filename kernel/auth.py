@@ -45,7 +45,7 @@ class Principal:
     token: str | None = None  # the token's stored hash, so that its holder can end it
 
 
-class Protector(ResourceProtector):  # type: ignore[misc]  # Authlib ships no types
+class Protector(ResourceProtector):
     """Authlib's guard of RFC 6750, answering with this project's errors."""
 
     def raise_error_response(self, error: OAuth2Error) -> NoReturn:

@@ -9,6 +9,7 @@
 Statements are SQLAlchemy Core; no ORM entities (measured: they cost the question path more than half its speed).
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Engine, MetaData, TypeDecorator, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from kernel.errors import SettingError
 
@@ -107,6 +108,14 @@ def current() -> Engine | Connection:
     if _bound is None:
         raise SettingError("no database: call kernel.db.use(engine) when the process starts")
     return _bound
+
+
+def is_taken(error: Exception) -> bool:
+    """Whether a unique index holds the value already (PostgreSQL 23505, SQLite's UNIQUE and PRIMARY KEY)."""
+    if not isinstance(error, IntegrityError):
+        return False
+    told = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorcode", None)
+    return told in ("23505", sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
 def is_lock_timeout(error: Exception) -> bool:

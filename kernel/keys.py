@@ -9,9 +9,11 @@ the clear: a `Key` shows nothing of itself.
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,6 +27,7 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 PURPOSES = ("records", "rejects", "marks")
 _ROOT_HEADER = b"bureau-root-key-v1\n"
+_ROOT_FILE = re.compile(_ROOT_HEADER + rb"[0-9a-f]{%d}\s*" % (2 * KEY_BYTES))
 
 
 class Altered(BureauError):
@@ -45,6 +48,9 @@ class Key:
 
     def __repr__(self) -> str:
         return f"<Key version {self.version}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is neither pickled nor copied")
 
     def encrypt(self, plaintext: bytes, bound_to: bytes) -> bytes:
         nonce = os.urandom(NONCE_BYTES)
@@ -93,10 +99,9 @@ def read_root(path: Path) -> Key:
         raise SettingError(f"no root key at {path}: run `bureau init`, or restore the key of this bureau") from error
     if mode & 0o077:
         raise SettingError(f"{path} can be read by others: run chmod 600 on it")
-    text = content.removeprefix(_ROOT_HEADER).strip()
-    if not content.startswith(_ROOT_HEADER) or len(text) != 2 * KEY_BYTES:
+    if not _ROOT_FILE.fullmatch(content):
         raise SettingError(f"{path} is not a root key file of this bureau")
-    return Key(bytes.fromhex(text.decode()))
+    return Key(bytes.fromhex(content.removeprefix(_ROOT_HEADER).decode()))
 
 
 def create_purpose_keys(tx: Connection, root: Key) -> None:

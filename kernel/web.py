@@ -36,6 +36,8 @@ STATUS = {
     errors.Unavailable: 503,
 }
 RETRY_AFTER_S = {409: 1, 503: 2}
+# Where the library's name for a status is not ours.
+_SLUGS = {413: errors.TooLarge.slug, 422: errors.Invalid.slug, 500: errors.BureauError.slug}
 
 # U+0000 in a JSON text can only be written so; the backslash itself must not be an escaped one.
 _NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -127,7 +129,7 @@ class Api(flask_smorest.Api):
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         status = error.code or 500
-        slug = "invalid-field" if status == 422 else re.sub(r"[^a-z]+", "-", error.name.lower())
+        slug = _SLUGS.get(status) or re.sub(r"[^a-z]+", "-", error.name.lower())
         detail = error.description or error.name
         if isinstance(error, UnprocessableEntity):
             return problem(422, slug, "some fields are wrong: see errors", errors=_field_errors(error))

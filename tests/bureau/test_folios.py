@@ -19,7 +19,9 @@ NEWEST = 6
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts
 corrections = st.one_of(
-    st.builds(Correction, st.just("correction"), st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2)),
+    st.builds(
+        Correction, st.just("correction"), st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2)
+    ),
     st.just(Correction("dispute")),
     st.just(Correction("withdrawal")),
 )
@@ -114,7 +116,9 @@ def test_a_count_is_the_number_of_the_records_that_follow(known: Known, as_of: i
 
 
 @given(histories(), st.integers(0, NEWEST + 1), st.lists(st.integers(0, 14), max_size=5))
-def test_the_bytes_do_not_depend_on_the_grouping_into_folios(known: Known, as_of: int, cuts: list[int]) -> None:
+def test_the_bytes_do_not_depend_on_the_grouping_into_folios(
+    known: Known, as_of: int, cuts: list[int]
+) -> None:
     """What compaction relies on: any runs of records may be merged, and then cut by dataset, without a trace."""
     ends = [0, *sorted(min(cut, len(known.records)) for cut in cuts), len(known.records)]
     groups = [known.records[start:end] for start, end in itertools.pairwise(ends)]
@@ -151,7 +155,9 @@ def test_a_dataset_without_a_correction_is_not_parsed() -> None:
 
 def test_a_folio_is_smaller_than_its_records() -> None:
     body = orjson.dumps({"id": "1.1.C1.01", "items": {"C1.01.20": "精密机械制造、销售" * 20}})
-    assert len(folios.pack([Entry("C1.01", None, number, body) for number in range(50)])) < 50 * len(body) / 10
+    assert (
+        len(folios.pack([Entry("C1.01", None, number, body) for number in range(50)])) < 50 * len(body) / 10
+    )
 
 
 def test_threads_pack_and_unpack_side_by_side() -> None:
@@ -161,7 +167,12 @@ def test_threads_pack_and_unpack_side_by_side() -> None:
     def work(seed: int) -> None:
         for turn in range(40):
             records = [
-                Entry("C1.01", None, seed * 1_000 + row, b'{"seed":%d,"turn":%d,"row":%d}' % (seed, turn, row) * 9)
+                Entry(
+                    "C1.01",
+                    None,
+                    seed * 1_000 + row,
+                    b'{"seed":%d,"turn":%d,"row":%d}' % (seed, turn, row) * 9,
+                )
                 for row in range(1 + turn * 5)
             ]
             out = [entry for region in folios.unpack(folios.pack(records), 7) for entry in region.entries()]
