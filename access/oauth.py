@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OAuth2 endpoints' inside, on Authlib: client credentials, introspection (RFC 7662), revocation (RFC 7009)."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,9 @@ class Revocation(RevocationEndpoint):
 
 def install(app: Flask) -> None:
     """Set Authlib's server up for an app."""
+    # TLS ends at the proxy in front, so what arrives here is plain HTTP whatever the client used. Authlib takes
+    # that for an insecure client unless the Host is this machine, and has no other switch.
+    os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
     life = int(tokens.CLIENT_TOKEN_LIFE.total_seconds())
     app.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = lambda *_args, **_kwargs: ids.new_secret()
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": life}

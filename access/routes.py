@@ -62,7 +62,7 @@ def show_metadata() -> Response:
 
 @blp.route("/v1/sessions", methods=["POST"])
 @blp.public
-@blp.arguments(CredentialsSchema)
+@blp.arguments(CredentialsSchema())
 @blp.response(201, SessionSchema)
 def sign_in(credentials: dict[str, Any]) -> Response:
     """Sign a person in; the token carries the scopes of the person's role."""

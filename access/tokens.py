@@ -17,6 +17,7 @@ from access.institutions import standing
 from access.models import client, institution, person, token
 from kernel import clock, db, ids
 from kernel.auth import Principal
+from kernel.prepared import Prepared
 
 CLIENT_TOKEN_LIFE = timedelta(seconds=300)
 SESSION_LIFE = timedelta(hours=8)
@@ -88,7 +89,7 @@ def store(
 def find(tx: Connection, secret: str) -> Token | None:
     """The token with its holder, if it was ever issued."""
     hashed = token_hash(secret)
-    row: Any = tx.execute(_WITH_HOLDER, {"sought": hashed}).one_or_none()
+    row: Any = _WITH_HOLDER.one_or_none(tx, {"sought": hashed})
     if row is None:
         return None
     asking = None
@@ -125,7 +126,7 @@ def token_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-_WITH_HOLDER = (
+_WITH_HOLDER = Prepared(
     select(
         token.c.client,
         token.c.person,

@@ -34,9 +34,9 @@ def run() -> None:
 def work_once() -> None:
     """One round of everything; what fails is logged and tried again in the next round."""
     try:
-        if merged := compaction.sweep():
-            log.info("compacted", classes=merged)
         with db.transaction() as tx:
             tokens.tidy(tx, KEEP_TOKENS)
+        if merged := compaction.sweep():
+            log.info("compacted", classes=merged)
     except (BureauError, DBAPIError) as error:
         log.error("housekeeping failed", error=type(error).__name__)

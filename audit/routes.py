@@ -16,7 +16,7 @@ blp = Blueprint("audit", __name__, url_prefix="/v1", description="Who asked, and
 
 @blp.route("/enterprises/<uscc>/access-log")
 @blp.requires("self:read")
-@blp.arguments(PageSchema, location="query")
+@blp.arguments(PageSchema(), location="query")
 @blp.response(200, AccessLogSchema)
 def show_access_log(asked: dict[str, Any], uscc: str) -> Response:
     """Who asked about one's own enterprise, newest first, refusals and replays included."""

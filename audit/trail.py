@@ -29,6 +29,7 @@ from audit.models import entry as entries
 from kernel import canonical, clock, db, ids
 from kernel.errors import TooLarge, Unavailable
 from kernel.idempotency import in_flight
+from kernel.prepared import Prepared
 
 MAX_ENTRY_BYTES = 64 * 1024
 
@@ -93,8 +94,8 @@ def append(tx: Connection, said: Entry) -> datetime:
     leaf = canonical.encode(_document(said, time, salt))
     if len(leaf) > MAX_ENTRY_BYTES:
         raise TooLarge(f"an entry of {len(leaf)} bytes exceeds {MAX_ENTRY_BYTES}")
-    tx.execute(
-        _INSERT,
+    _INSERT.run(
+        tx,
         {
             "id": said.id,
             "time": time,
@@ -118,13 +119,13 @@ def append(tx: Connection, said: Entry) -> datetime:
 
 def find_keyed(tx: Connection, actor: str, key: str) -> dict[str, Any] | None:
     """The document of the entry that spent this actor's Idempotency-Key, if one did."""
-    leaf = tx.scalar(_KEYED, {"actor": actor, "key": key})
-    return None if leaf is None else orjson.loads(leaf)
+    row = _KEYED.one_or_none(tx, {"actor": actor, "key": key})
+    return None if row is None or row.bytes is None else orjson.loads(row.bytes)
 
 
 def find(tx: Connection, entry_id: str) -> dict[str, Any] | None:
     """The document of an entry, with `operator` and `reference` in clear; None if there is none."""
-    row = tx.execute(_BY_ID, {"entry_id": entry_id}).one_or_none()
+    row = _BY_ID.one_or_none(tx, {"entry_id": entry_id})
     if row is None or row.bytes is None:
         return None
     return {**orjson.loads(row.bytes), "operator": row.operator, "reference": row.reference}
@@ -168,8 +169,12 @@ def _document(said: Entry, time: datetime, salt: bytes) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-_INSERT = insert(entries)
-_KEYED = select(entries.c.bytes).where(
-    entries.c.actor == bindparam("actor"), entries.c.idempotency_key == bindparam("key")
+_INSERT = Prepared(insert(entries))
+_KEYED = Prepared(
+    select(entries.c.bytes).where(
+        entries.c.actor == bindparam("actor"), entries.c.idempotency_key == bindparam("key")
+    )
 )
-_BY_ID = select(entries.c.bytes, entries.c.operator, entries.c.reference).where(entries.c.id == bindparam("entry_id"))
+_BY_ID = Prepared(
+    select(entries.c.bytes, entries.c.operator, entries.c.reference).where(entries.c.id == bindparam("entry_id"))
+)

@@ -90,9 +90,9 @@ def _read(leaf: bytes) -> dict[str, Any] | None:
     """The document of an entry's bytes, if they are what canonical JSON makes of one."""
     try:
         document = orjson.loads(leaf)
-    except orjson.JSONDecodeError:
+        return document if isinstance(document, dict) and canonical.encode(document) == leaf else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter where it is nested too deeply
         return None
-    return document if isinstance(document, dict) and canonical.encode(document) == leaf else None
 
 
 def _written(time: str) -> str | None:

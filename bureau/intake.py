@@ -7,10 +7,11 @@
     3. close   one short transaction: publication number, receipt, entry on the trail; now all of it is visible
 
 Kill the process anywhere: an open batch's folios are invisible, and the next run resumes it. Two processes
-given the same delivery cannot both advance it: each chunk moves `rows_done` from where it read it, or fails.
+given the same delivery cannot both advance it: each chunk first claims the batch from where it read it, or fails.
 """
 
 import hashlib
+import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +30,13 @@ from bureau.folios import Entry, Packet
 from bureau.judging import CONSENT_BASES, Accepted, Rejected, judge
 from bureau.models import batch as batches
 from bureau.models import folio, open_batch, rejected_row
-from bureau.publications import publish
+from bureau.publications import publish, wait_in_line
 from bureau.records import Batch, Row, Unreadable
 from consent import consents
-from kernel import clock, db, keys
+from kernel import clock, keys
+from kernel import uscc as codes
 from kernel.errors import Conflict
+from kernel.idempotency import settle
 
 CHUNK_ROWS = 10_000
 NAME_ITEM, DIVISION_ITEM = "C1.01.01", "C1.01.17"
@@ -82,8 +85,7 @@ def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Re
     Raises Conflict where another process is receiving the same delivery, and what the reader of `batch.rows`
     raises; the batch then stays open, invisible, and is resumed by the next call.
     """
-    with trail.recording() as tx:
-        opened = _open(tx, batch)
+    opened = settle(lambda: _open(batch))
     if isinstance(opened, Receipt):
         return opened
     rows = islice(batch.rows, opened.rows_done, None)
@@ -95,16 +97,22 @@ def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Re
         return _close(tx, batch, opened)
 
 
-def _open(tx: Connection, batch: Batch) -> _Opened | Receipt:
+def _open(batch: Batch) -> _Opened | Receipt:
     """The open batch of this delivery, made or found; or the receipt, where it was received before."""
-    same = batches.c.feed == batch.feed, batches.c.digest == batch.digest
-    held = tx.execute(select(batches).where(*same)).one_or_none()
-    if held is not None and held.publication is not None:
-        return Receipt(**{**orjson.loads(held.receipt), "duplicate": True})
-    if held is not None:
-        doing = tx.execute(select(open_batch).where(open_batch.c.batch == held.id)).one()
-        progress = Receipt(**orjson.loads(doing.progress))
-        return _Opened(held.id, clock.rfc3339(held.received_at), doing.rows_done, doing.parts_done, progress)
+    with trail.recording() as tx:
+        progress = open_batch.c.rows_done, open_batch.c.parts_done, open_batch.c.progress
+        here = batches.c.feed == batch.feed, batches.c.digest == batch.digest
+        both = select(batches, *progress).select_from(batches.outerjoin(open_batch)).where(*here)
+        held = tx.execute(both).one_or_none()
+        if held is None:
+            return _begin(tx, batch)
+        if held.publication is not None:
+            return Receipt(**{**orjson.loads(held.receipt), "duplicate": True})
+        so_far = Receipt(**orjson.loads(held.progress))
+        return _Opened(held.id, clock.rfc3339(held.received_at), held.rows_done, held.parts_done, so_far)
+
+
+def _begin(tx: Connection, batch: Batch) -> _Opened:
     now = clock.now()
     values = {"feed": batch.feed, "source": batch.source, "digest": batch.digest, "received_at": now}
     number: int = tx.execute(insert(batches).values(**values).returning(batches.c.id)).scalar_one()
@@ -115,8 +123,11 @@ def _open(tx: Connection, batch: Batch) -> _Opened | Receipt:
 
 def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[Row | Unreadable]) -> _Opened:
     """Judge, pack, encrypt and store one chunk, and move the progress behind it."""
+    _claim(tx, opened)
     known = catalogue.current()
-    needed = {row.uscc for row in chunk if isinstance(row, Row)} if batch.basis in CONSENT_BASES else set()
+    needed: set[str] = set()
+    if batch.basis in CONSENT_BASES:
+        needed = {row.uscc for row in chunk if isinstance(row, Row) and codes.has_pattern(row.uscc)}
     collecting = consents.collecting(tx, needed)
     judged = [judge(row, batch, known, collecting) for row in chunk]
     accepted = [one for one in judged if isinstance(one, Accepted)]
@@ -130,20 +141,25 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
     return _advance(tx, opened, len(chunk), receipt)
 
 
+def _claim(tx: Connection, opened: _Opened) -> None:
+    """Keep others off the batch until the commit; raises Conflict where one of them has moved it on."""
+    wait_in_line(tx)
+    done = select(open_batch.c.rows_done).where(open_batch.c.batch == opened.batch).with_for_update()
+    if tx.scalar(done) != opened.rows_done:
+        raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
+
+
 def _advance(tx: Connection, opened: _Opened, rows: int, receipt: Receipt) -> _Opened:
     done, parts = opened.rows_done + rows, opened.parts_done + 1
-    here = open_batch.c.batch == opened.batch, open_batch.c.rows_done == opened.rows_done
-    moved = update(open_batch).where(*here).values(rows_done=done, parts_done=parts, progress=_dumps(receipt))
-    if tx.execute(moved).rowcount != 1:
-        raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
+    values = {"rows_done": done, "parts_done": parts, "progress": _dumps(receipt)}
+    tx.execute(update(open_batch).where(open_batch.c.batch == opened.batch).values(**values))
     return _Opened(opened.batch, opened.received_at, done, parts, receipt)
 
 
 def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
     """Publish the batch: from this commit on its folios are visible, all at once."""
-    here = open_batch.c.batch == opened.batch, open_batch.c.rows_done == opened.rows_done
-    if tx.execute(delete(open_batch).where(*here)).rowcount != 1:
-        raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
+    _claim(tx, opened)
+    tx.execute(delete(open_batch).where(open_batch.c.batch == opened.batch))
     number, _ = publish(tx, "batch", opened.batch)
     receipt = _dumps(opened.receipt)
     tx.execute(update(batches).where(batches.c.id == opened.batch).values(publication=number, receipt=receipt))
@@ -219,7 +235,7 @@ def _keep_rejects(tx: Connection, batch: int, rejects: Sequence[Rejected]) -> No
             "row": one.number,
             "reason": one.reason,
             "uscc": one.uscc,
-            "ciphertext": key.encrypt(orjson.dumps(dict(one.delivered)), reject_bound_to(batch, one.number)),
+            "ciphertext": key.encrypt(_dumps_any(one.delivered), reject_bound_to(batch, one.number)),
         }
         for one in rejects
     ]
@@ -231,7 +247,13 @@ def rejects(tx: Connection, batch: int) -> Iterator[tuple[int, str, dict[str, An
     """The rejected rows of a batch: number, reason, and the row in the source's own words."""
     key = keys.purpose("rejects")
     for row in tx.execute(select(rejected_row).where(rejected_row.c.batch == batch).order_by(rejected_row.c.row)):
-        yield row.row, row.reason, orjson.loads(key.decrypt(row.ciphertext, reject_bound_to(batch, row.row)))
+        kept = key.decrypt(row.ciphertext, reject_bound_to(batch, row.row))
+        yield row.row, row.reason, json.loads(kept.decode("utf-8", "surrogatepass"))
+
+
+def _dumps_any(delivered: Mapping[str, Any]) -> bytes:
+    """JSON of what may be no honest JSON: a rejected row may hold lone surrogates, NaN or endless integers."""
+    return json.dumps(dict(delivered), ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
 
 
 def reject_bound_to(batch: int, row: int) -> bytes:

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bureau's tables: publications, batches, the vault's folios and keys, overlays, rejects, the directory.
 
-`folio`, `data_key` and `overlay` carry the USCC in their primary key and are partitioned by its hash on
-PostgreSQL; no transaction of a question writes to them.
+`folio` and `data_key` carry the USCC in their primary key and are partitioned by its hash on PostgreSQL; no
+transaction of a question writes to them.
 """
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
 
 from kernel.db import Instant, metadata
 
-PARTITIONS = 16
 BY_USCC = "HASH (uscc)"
 
 publication = Table(
@@ -87,7 +86,6 @@ overlay = Table(
     Column("key_version", Integer, nullable=False),
     Column("suite", SmallInteger, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
-    postgresql_partition_by=BY_USCC,
 )
 
 rejected_row = Table(

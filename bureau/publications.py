@@ -16,10 +16,15 @@ def publish(tx: Connection, kind: str, batch: int | None = None) -> tuple[int, d
 
     The head row stays locked until the commit, so that numbers become visible in their order.
     """
-    if tx.dialect.name == "postgresql":
-        tx.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
+    wait_in_line(tx)
     raised = update(publication_head).values(number=publication_head.c.number + 1).returning(publication_head.c.number)
     number: int = tx.execute(raised).scalar_one()
     now = clock.now()
     tx.execute(insert(publication).values(number=number, time=now, kind=kind, batch=batch))
     return number, now
+
+
+def wait_in_line(tx: Connection) -> None:
+    """Let `tx` wait long for others' locks: deliveries queue where a question would rather be told to come again."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))

@@ -19,7 +19,7 @@ blp = Blueprint("bureau", __name__, url_prefix="/v1", description="One question 
 
 @blp.route("/credit-queries", methods=["POST"])
 @blp.requires("credit:query")
-@blp.arguments(QuestionSchema)
+@blp.arguments(QuestionSchema())
 @blp.response(200, AnswerSchema)
 @blp.needs_idempotency_key
 def ask(body: dict[str, Any]) -> Response:

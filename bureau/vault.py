@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     union_all,
 )
+from sqlalchemy.exc import IntegrityError
 
 from bureau import folios
 from bureau.folios import Correction, Packet, Region
@@ -33,6 +34,7 @@ from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, overlay, publication
 from kernel import ids, keys
 from kernel.keys import Altered, Key
+from kernel.prepared import Prepared
 
 AES_256_GCM = 1
 LATEST = 2**31 - 1
@@ -58,18 +60,20 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
     is not what was stored.
     """
     asked = {"uscc": uscc, "mask": sum(1 << number for number in classes), "as_of": as_of}
-    held, laid, name, number, time = [], [], None, 0, None
-    for row in tx.execute(_DOSSIER, asked).all():
+    held, laid, wrapped_keys, name, number, time = [], [], [], None, 0, None
+    for row in _DOSSIER.all(tx, asked):
         if row.kind == "folio":
             held.append(row)
         elif row.kind == "overlay":
             laid.append(row)
+        elif row.kind == "key":
+            wrapped_keys.append((row.key_version, row.ciphertext))
         elif row.kind == "name":
             name = row.text
         else:
             number, time = row.publication, row.time
     assert time is not None, "a bureau has publication 0 from its first day"
-    opened = _data_keys(uscc, [*held, *laid])
+    opened = {version: _unwrap(uscc, version, wrapped) for version, wrapped in wrapped_keys}
     held.sort(key=lambda row: (row.number, row.publication, row.part))
     regions: dict[int, list[Region]] = {}
     for row in held:
@@ -119,10 +123,18 @@ def encrypt_folio(key: Key, uscc: str, number: int, batch: int, part: int, packe
 
 
 def _open_folio(opened: Mapping[int, Key], uscc: str, number: int, row: Any) -> list[Region]:
+    key = _key_of(opened, row)
+    bound = _bound_to(row.suite, row.key_version, uscc, number, row.batch, row.part)
+    return folios.unpack(key.decrypt(row.ciphertext, bound), row.publication)
+
+
+def _key_of(opened: Mapping[int, Key], row: Any) -> Key:
+    """The data key that a row names; raises Altered where it is gone or the row's suite is none of ours."""
+    if row.suite != AES_256_GCM:
+        raise Altered(f"a folio names the unknown cipher suite {row.suite}")
     if row.key_version not in opened:
         raise Altered("a folio's data key is gone: it was shredded or removed")
-    bound = _bound_to(row.suite, row.key_version, uscc, number, row.batch, row.part)
-    return folios.unpack(opened[row.key_version].decrypt(row.ciphertext, bound), row.publication)
+    return opened[row.key_version]
 
 
 def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
@@ -140,7 +152,11 @@ def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
             {"uscc": uscc, "version": 1, "wrapped": wrapping.wrap(key, _key_bound_to(uscc, 1))}
             for uscc, key in made.items()
         ]
-        tx.execute(insert(data_key), rows)
+        try:
+            with tx.begin_nested():
+                tx.execute(insert(data_key), rows)
+        except IntegrityError:  # another batch has just made some of them
+            return current_keys(tx, sought)
     return found | made
 
 
@@ -162,26 +178,13 @@ def class_of(record_id: str) -> int:
     return int(record_id.split(".C", 1)[1].split(".", 1)[0])
 
 
-def _data_keys(uscc: str, rows: Iterable[Any]) -> dict[int, Key]:
-    """The data keys that these rows need, each unwrapped once."""
-    opened: dict[int, Key] = {}
-    for row in rows:
-        if row.suite != AES_256_GCM:
-            raise Altered(f"a folio names the unknown cipher suite {row.suite}")
-        if row.key_version not in opened:
-            if row.wrapped is None:
-                raise Altered("a folio's data key is gone: it was shredded or removed")
-            opened[row.key_version] = _unwrap(uscc, row.key_version, row.wrapped)
-    return opened
-
-
 def _unwrap(uscc: str, version: int, wrapped: bytes) -> Key:
     return keys.purpose("records").unwrap(wrapped, _key_bound_to(uscc, version), version)
 
 
 def _correction(opened: Mapping[int, Key], uscc: str, row: Any) -> tuple[str, Correction]:
     bound = _overlay_bound_to(row.suite, row.key_version, uscc, row.number, row.text)
-    content = orjson.loads(opened[row.key_version].decrypt(row.ciphertext, bound))
+    content = orjson.loads(_key_of(opened, row).decrypt(row.ciphertext, bound))
     return content["record"], Correction(content["kind"], content["items"])
 
 
@@ -198,7 +201,7 @@ def _key_bound_to(uscc: str, version: int) -> bytes:
 
 
 def _dossier_statement() -> Any:
-    """All that a dossier is made of, in one statement: the publication, the name, the folios, the overlays."""
+    """All that a dossier is made of, in one statement: publication, name, keys, folios, overlays."""
     uscc: Any = bindparam("uscc")
     as_of: Any = bindparam("as_of", type_=Integer)
     mask = bindparam("mask", type_=Integer)  # bit n asks for class n: one plan whatever is asked
@@ -214,7 +217,6 @@ def _dossier_statement() -> Any:
             "publication": no_number,
             "key_version": no_number,
             "suite": no_number,
-            "wrapped": no_bytes,
             "ciphertext": no_bytes,
             "text": no_text,
             "time": no_time,
@@ -231,8 +233,6 @@ def _dossier_statement() -> Any:
         .limit(1)
         .subquery()
     )
-    of_folio = (data_key.c.uscc == uscc) & (data_key.c.version == folio.c.key_version)
-    of_overlay = (data_key.c.uscc == uscc) & (data_key.c.version == overlay.c.key_version)
     held = arm(
         "folio",
         number=folio.c["class"],
@@ -241,19 +241,18 @@ def _dossier_statement() -> Any:
         publication=batches.c.publication,
         key_version=folio.c.key_version,
         suite=folio.c.suite,
-        wrapped=data_key.c.wrapped,
         ciphertext=folio.c.ciphertext,
-    ).select_from(folio.join(batches, batches.c.id == folio.c.batch).outerjoin(data_key, of_folio))
+    ).select_from(folio.join(batches, batches.c.id == folio.c.batch))
     laid = arm(
         "overlay",
         number=overlay.c["class"],
         publication=overlay.c.since,
         key_version=overlay.c.key_version,
         suite=overlay.c.suite,
-        wrapped=data_key.c.wrapped,
         ciphertext=overlay.c.ciphertext,
         text=overlay.c.id,
-    ).select_from(overlay.outerjoin(data_key, of_overlay))
+    )
+    keys_held = arm("key", key_version=data_key.c.version, ciphertext=data_key.c.wrapped)
     visible = func.coalesce(folio.c.since, batches.c.publication) <= as_of
     valid = (overlay.c.since <= as_of) & (func.coalesce(overlay.c.until, LATEST + 1) > as_of)
 
@@ -263,9 +262,10 @@ def _dossier_statement() -> Any:
     return union_all(
         point.where(publication.c.number == latest),
         select(names),
+        keys_held.where(data_key.c.uscc == uscc),
         held.where(folio.c.uscc == uscc, asked_for(folio.c["class"]), batches.c.publication.is_not(None), visible),
         laid.where(overlay.c.uscc == uscc, asked_for(overlay.c["class"]), valid),
     )
 
 
-_DOSSIER = _dossier_statement()
+_DOSSIER = Prepared(_dossier_statement())

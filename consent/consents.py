@@ -21,6 +21,7 @@ from consent.models import consent_version as versions
 from consent.question import Question
 from kernel import canonical, clock, ids
 from kernel.errors import Conflict, NotFound
+from kernel.prepared import Prepared
 
 PAGE_ROWS = 50
 USCCS_AT_ONCE = 2_000
@@ -54,7 +55,7 @@ def require(tx: Connection, question: Question) -> Consent:
     """The one consent that allows the question; else raises NotPermitted with the rule that refused."""
     own, kind, platform = grantees_of(question.asking)
     asked = {"uscc": question.uscc, "own": own, "kind": kind, "platform": platform}
-    return decide([_consent(row) for row in tx.execute(_CANDIDATES, asked).all()], question, clock.now())
+    return decide([_consent(row) for row in _CANDIDATES.all(tx, asked)], question, clock.now())
 
 
 def require_still(tx: Connection, consent_id: str) -> None:
@@ -276,7 +277,6 @@ def _consent(row: Any) -> Consent:
 
 
 _OF_ENTERPRISE = (consents.c.uscc == bindparam("uscc"), consents.c.deciding)
-_CANDIDATES = select(consents).where(
-    *_OF_ENTERPRISE, consents.c.grantee.in_([bindparam("own"), bindparam("kind"), bindparam("platform")])
-)
+_GRANTEES: list[Any] = [bindparam("own"), bindparam("kind"), bindparam("platform")]
+_CANDIDATES = Prepared(select(consents).where(*_OF_ENTERPRISE, consents.c.grantee.in_(_GRANTEES)))
 _COLLECT = select(consents).where(*_OF_ENTERPRISE, consents.c.scope == "collect")

@@ -26,7 +26,7 @@ blp = Blueprint("consent", __name__, url_prefix="/v1", description="What the ent
 
 @blp.route("/consents", methods=["POST"])
 @blp.requires("consent:write")
-@blp.arguments(GrantSchema)
+@blp.arguments(GrantSchema())
 @blp.response(201, ConsentSchema)
 @blp.needs_idempotency_key
 def give_consent(body: dict[str, Any]) -> Response:
@@ -37,7 +37,7 @@ def give_consent(body: dict[str, Any]) -> Response:
 
 @blp.route("/consents/<consent_id>/revoke", methods=["POST"])
 @blp.requires("consent:write")
-@blp.arguments(ReasonSchema)
+@blp.arguments(ReasonSchema())
 @blp.response(200, ConsentSchema)
 def revoke_consent(body: dict[str, Any], consent_id: str) -> Response:
     """End a consent; whoever asks after this answer is refused."""
@@ -49,7 +49,7 @@ def revoke_consent(body: dict[str, Any], consent_id: str) -> Response:
 
 @blp.route("/consents")
 @blp.requires("consent:read")
-@blp.arguments(ConsentFilterSchema, location="query")
+@blp.arguments(ConsentFilterSchema(), location="query")
 @blp.response(200, ConsentListSchema)
 def list_consents(asked: dict[str, Any]) -> Response:
     """One's own consents, newest first: those given, or those that name the institution."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from authlib.integrations.flask_oauth2 import ResourceProtector
 from authlib.oauth2 import OAuth2Error
-from flask import g
+from flask import g, request
 
 from kernel.errors import NotPermitted, Unauthenticated
 
@@ -65,7 +65,7 @@ def admit(scope: str) -> None:
     Raises Unauthenticated (no valid token) or NotPermitted (`insufficient-scope`).
     """
     try:
-        g.principal = protector.acquire_token([scope] if scope else None).principal
+        g.principal = protector.validate_request([scope] if scope else None, request).principal
     except OAuth2Error as error:
         protector.raise_error_response(error)
 

@@ -5,6 +5,7 @@ Blueprints come from here, so that what a route asks of its caller is enforced a
 every view is under `@blp.requires(scope)` or on the public list under `@blp.public`.
 """
 
+import io
 import re
 from collections.abc import Callable
 from functools import wraps
@@ -41,6 +42,7 @@ _SLUGS = {413: errors.TooLarge.slug, 422: errors.Invalid.slug, 500: errors.Burea
 
 # U+0000 in a JSON text can only be written so; the backslash itself must not be an escaped one.
 _NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_BODY_LIMIT = f"the body is larger than {MAX_BODY_BYTES} bytes, the most that is read here"
 _NUL_REFUSED = "the request holds the character U+0000, which no text here can: leave it out"
 
 log = structlog.get_logger()
@@ -133,6 +135,8 @@ class Api(flask_smorest.Api):
         detail = error.description or error.name
         if isinstance(error, UnprocessableEntity):
             return problem(422, slug, "some fields are wrong: see errors", errors=_field_errors(error))
+        if status == 413:
+            detail = _BODY_LIMIT
         if isinstance(error, BadRequest):
             slug, detail = "malformed-request", "the request cannot be read: is the body valid JSON in UTF-8?"
         return problem(status, slug, detail, headers=dict(error.get_headers()))
@@ -153,6 +157,7 @@ def install(app: Flask) -> None:
     app.json = OrjsonProvider(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.before_request(_name_request)
+    app.before_request(_bound_body)
     app.before_request(_refuse_nul)
     app.after_request(_finish)
     app.register_error_handler(errors.BureauError, _dress)
@@ -199,6 +204,15 @@ def request_id() -> str:
 def _name_request() -> None:
     offered = request.headers.get("X-Request-Id", "")
     g.request_id = offered if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", offered) else ids.new_id()
+
+
+def _bound_body() -> None:
+    # A body that does not say its length werkzeug would cut at the limit in silence, and pass on as the whole.
+    if request.content_length is None and request.environ.get("wsgi.input_terminated"):
+        body = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+        if len(body) > MAX_BODY_BYTES:
+            raise errors.TooLarge(_BODY_LIMIT)
+        request.environ["wsgi.input"] = io.BytesIO(body)
 
 
 def _refuse_nul() -> None:
