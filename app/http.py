@@ -7,15 +7,13 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from app.serve import end_with_parent
-
 THREADS = 3  # questions at once in each worker process: more would only fight for the interpreter's lock
 BACKLOG = 1024  # connections that may wait for a worker
+STOP_WITHIN_S = 5  # a caller who never finishes keeps no worker alive longer than this
 
 
 def run(host: str, port: int, workers: int) -> None:
     """Serve until told to stop; a worker process that dies is started again."""
-    end_with_parent()
     Server(
         "app.wsgi:application",
         address=host,
@@ -26,6 +24,7 @@ def run(host: str, port: int, workers: int) -> None:
         backlog=BACKLOG,
         websockets=False,
         log_level=LogLevels.error,
+        workers_kill_timeout=STOP_WITHIN_S,
         respawn_failed_workers=True,
     ).serve()
 

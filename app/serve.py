@@ -24,6 +24,7 @@ LOOK_EVERY_S = 0.2
 RESTART_AFTER_S = 2.0
 STOP_WITHIN_S = 10.0
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 def serve(host: str, port: int, workers: int) -> int:
@@ -66,15 +67,24 @@ def require_free(host: str, port: int) -> None:
             raise SettingError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
 
 
-def end_with_parent() -> None:
-    """Have the kernel end this process when its parent dies (Linux; elsewhere it lives on)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
     # A session of its own: a Ctrl-C at the terminal reaches the parent alone, which then ends the children.
-    return subprocess.Popen([sys.executable, *arguments], stdin=subprocess.DEVNULL, start_new_session=True)
+    # What lies in the working folder is no module of ours (-P).
+    return subprocess.Popen(
+        [sys.executable, "-P", *arguments],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509  # the parent has no other threads
+    )
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this child when its parent dies (Linux; elsewhere it lives on).
+
+    Between fork and exec, so that a child that is still starting is bound already.
+    """
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

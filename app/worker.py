@@ -9,7 +9,6 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from access import tokens
-from app.serve import end_with_parent
 from bureau import compaction
 from kernel import db
 from kernel.errors import BureauError
@@ -21,8 +20,7 @@ log = structlog.get_logger()
 
 
 def run() -> None:
-    """Work until told to stop, or until the process that started this one is gone."""
-    end_with_parent()
+    """Work until told to stop."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

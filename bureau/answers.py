@@ -29,15 +29,27 @@ class Produced(NamedTuple):
 
 
 def records(asked: Asked, dossier: Dossier) -> Produced:
-    """All records that stand in the opened classes, spliced from the folios without being parsed."""
-    count, classes = 0, []
+    """All records that stand in the opened classes, spliced from the folios: not parsed, and copied once."""
+    body, count = [_head(asked, dossier)], 0
     for number in sorted(dossier.regions):
-        datasets = []
-        for dataset, held, body in folios.splice(dossier.regions[number], dossier.publication, dossier.corrections):
-            datasets.append(b'%b"records":[%b]}' % (_dataset_head(dataset), body))
+        standing = list(folios.splice(dossier.regions[number], dossier.publication, dossier.corrections))
+        if not standing:
+            continue
+        body.append(_class_head(number))
+        for dataset, held, pieces in standing:
+            body.append(_dataset_head(dataset))
+            for piece in pieces:
+                body += (piece, b",")
+            body[-1] = b"]},"
             count += held
-        if datasets:
-            classes.append(b'%b"datasets":[%b]}' % (_class_head(number), b",".join(datasets)))
+        body[-1] = b"]}]},"
+    if count:
+        body[-1] = b"]}]}"
+    body.append(b'],"receipt":%b}' % _json(f"/v1/audit/receipts/{asked.query_id}"))
+    return Produced(b"".join(body), count)
+
+
+def _head(asked: Asked, dossier: Dossier) -> bytes | memoryview:
     head = {
         "query_id": asked.query_id,
         "uscc": asked.uscc,
@@ -47,18 +59,17 @@ def records(asked: Asked, dossier: Dossier) -> Produced:
         "purpose": asked.purpose,
         "consent_id": asked.consent_id,
     }
-    receipt = _json(f"/v1/audit/receipts/{asked.query_id}")
-    return Produced(b'%b,"classes":[%b],"receipt":%b}' % (_json(head)[:-1], b",".join(classes), receipt), count)
+    return b'%b,"classes":[' % _json(head)[:-1]
 
 
 @cache
 def _class_head(number: int) -> bytes:
-    return b'{"class":%d,"name":%b,' % (number, _json(catalogue.current().classes[number].name_zh))
+    return b'{"class":%d,"name":%b,"datasets":[' % (number, _json(catalogue.current().classes[number].name_zh))
 
 
 @cache
 def _dataset_head(dataset: str) -> bytes:
-    return b'{"dataset":%b,"name":%b,' % (_json(dataset), _json(catalogue.current().datasets[dataset].name_zh))
+    return b'{"dataset":%b,"name":%b,"records":[' % (_json(dataset), _json(catalogue.current().datasets[dataset].name_zh))
 
 
 def _json(value: object) -> bytes:

@@ -20,7 +20,8 @@ def require_plausible(tx: Connection, uscc: str) -> None:
     """Raise Invalid for a code that fails its check digit, unless the directory knows it (some early codes do)."""
     if codes.is_valid(uscc):
         return
-    if tx.scalar(select(directory.c.uscc).where(directory.c.uscc == uscc).limit(1)) is None:
+    held = select(directory.c.uscc).where(directory.c.uscc == uscc).limit(1)
+    if not codes.has_pattern(uscc) or tx.scalar(held) is None:
         raise Invalid(
             f"{uscc} is not a unified social credit code (GB 32100-2015): 18 symbols, the last a check symbol",
             errors={"uscc": ["fails its check symbol"]},
@@ -30,7 +31,7 @@ def require_plausible(tx: Connection, uscc: str) -> None:
 
 def note(tx: Connection, batch: int, lines: Mapping[str, Line]) -> None:
     """Write the lines that say something new; they hold from the batch's publication. The caller commits."""
-    known = current(tx, lines)
+    known = current(tx, lines, batch)
     rows = [
         {"uscc": uscc, "batch": batch, "name": name, "division": division}
         for uscc, (name, division) in lines.items()
@@ -40,15 +41,16 @@ def note(tx: Connection, batch: int, lines: Mapping[str, Line]) -> None:
         tx.execute(_upsert(tx), rows)
 
 
-def current(tx: Connection, usccs: Iterable[str]) -> dict[str, Line]:
-    """The published lines of some enterprises, by USCC."""
+def current(tx: Connection, usccs: Iterable[str], batch: int | None = None) -> dict[str, Line]:
+    """The published lines of some enterprises, by USCC; those of an open `batch` itself count as the newest."""
     sought, found = sorted(usccs), {}
     published = directory.join(batches, batches.c.id == directory.c.batch)
     columns = directory.c.uscc, directory.c.name, directory.c.division
     for start in range(0, len(sought), USCCS_AT_ONCE):
         some = directory.c.uscc.in_(sought[start : start + USCCS_AT_ONCE])
-        lines = select(*columns).select_from(published).where(some, batches.c.publication.is_not(None))
-        for row in tx.execute(lines.order_by(batches.c.publication)).all():
+        shown = batches.c.publication.is_not(None) | (batches.c.id == batch)
+        lines = select(*columns).select_from(published).where(some, shown)
+        for row in tx.execute(lines.order_by(batches.c.publication.nulls_last())).all():
             found[row.uscc] = (row.name, row.division)
     return found
 

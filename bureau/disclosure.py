@@ -68,7 +68,8 @@ def disclose(question: Question, produce: Producer) -> Answer:
                 outcome = _decide(tx, question, produce)
             else:
                 require_same(earlier.get("request_digest", ""), question.digest())
-                outcome = _repeat(tx, earlier, question.actor, question.client, question.operator, produce)
+                who = {"actor": question.actor, "client": question.client, "operator": question.operator}
+                outcome = _repeat(tx, earlier, question.asking, who, produce)
             trail.append(tx, outcome.entry)
         return outcome
 
@@ -84,14 +85,14 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
         earlier, asking = trail.find(tx, query_id), principal.institution
         if earlier is None or asking is None or not _is_answer_to(earlier, asking):
             raise NotFound(f"no answered question {query_id} of yours")
-        institutions.require_standing(asking, earlier["purpose"], earlier["product"])
-        outcome = _repeat(tx, earlier, principal.actor, principal.client, earlier["operator"], produce)
+        who = {"actor": principal.actor, "client": principal.client, "operator": earlier["operator"]}
+        outcome = _repeat(tx, earlier, asking, who, produce)
         trail.append(tx, outcome.entry)
     return _settled(outcome)
 
 
 def _is_answer_to(earlier: dict[str, Any], asking: Institution) -> bool:
-    return (earlier["type"], earlier["institution"]) == (Event.QUERY_ANSWERED, asking.id)
+    return (earlier["type"], earlier.get("institution")) == (Event.QUERY_ANSWERED, asking.id)
 
 
 def _decide(tx: Connection, question: Question, produce: Producer) -> _Outcome:
@@ -123,12 +124,13 @@ def _decide(tx: Connection, question: Question, produce: Producer) -> _Outcome:
 
 
 def _repeat(
-    tx: Connection, earlier: dict[str, Any], actor: str, client: str | None, operator: str, produce: Producer
+    tx: Connection, earlier: dict[str, Any], asking: Institution, who: dict[str, Any], produce: Producer
 ) -> _Outcome:
-    """An earlier answer made again from the same publication, if its own consent still allows it."""
-    said: dict[str, Any] = {name: earlier.get(name) for name in _CARRIED} | {"actor": actor, "client": client, "operator": operator}
-    said |= {"of": earlier["id"], "classes": tuple(earlier["classes"])}
+    """An earlier answer made again from the same publication, if standing and its own consent still allow it."""
+    said: dict[str, Any] = {name: earlier.get(name) for name in _CARRIED}
+    said |= {**who, "of": earlier["id"], "classes": tuple(earlier["classes"])}
     try:
+        institutions.require_standing(asking, earlier["purpose"], earlier["product"])
         consents.require_still(tx, earlier["consent"])
         dossier = vault.open_dossier(tx, earlier["uscc"], earlier["classes"], earlier["publication"])
     except (NotPermitted, Altered) as refusal:

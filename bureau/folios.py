@@ -115,9 +115,10 @@ def unpack(packed: bytes, publication: int) -> list[Region]:
 
 def splice(
     regions: Iterable[Region], as_of: int, corrections: Mapping[str, Correction]
-) -> Iterator[tuple[str, int, bytes]]:
-    """The records that stand as of a publication: (dataset, count, their JSON joined by commas), by dataset.
+) -> Iterator[tuple[str, int, Sequence[bytes | memoryview]]]:
+    """The records that stand as of a publication: (dataset, count, pieces of JSON), by dataset.
 
+    A piece is one record or many joined by commas; the pieces too are to be joined by commas, once.
     `regions` come in order of publication; `corrections` by record id.
     """
     by_dataset: dict[str, list[Region]] = {}
@@ -126,13 +127,13 @@ def splice(
     touched = {record_id.rsplit(".", 2)[-2] + "." + record_id.rsplit(".", 2)[-1] for record_id in corrections}
     for dataset, held in sorted(by_dataset.items()):
         if dataset not in touched and _stand_whole(held, as_of):
-            yield dataset, sum(len(region.lengths) for region in held), b",".join(region.body for region in held)
+            yield dataset, sum(len(region.lengths) for region in held), [region.body for region in held]
             continue
         bodies = _standing(held, as_of)
         if dataset in touched:
             bodies = [body for body in (_corrected(body, corrections) for body in bodies) if body is not None]
         if bodies:
-            yield dataset, len(bodies), b",".join(bodies)
+            yield dataset, len(bodies), bodies
 
 
 def _stand_whole(held: list[Region], as_of: int) -> bool:

@@ -64,7 +64,7 @@ def spliced(groups: Sequence[Sequence[Entry]], as_of: int, over: dict[str, Corre
         if group:
             newest = max(record.publication or 0 for record in group)
             regions += folios.unpack(folios.pack(group), newest)
-    return list(folios.splice(regions, as_of, over))
+    return [(dataset, count, b",".join(pieces)) for dataset, count, pieces in folios.splice(regions, as_of, over)]
 
 
 def naively(known: Known, as_of: int) -> dict[str, list[dict[str, Any]]]:

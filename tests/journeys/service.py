@@ -52,6 +52,7 @@ class Service:
 
     process: subprocess.Popen[bytes]
     port: int
+    workers: int
     mark: str
     log: Path
 
@@ -109,7 +110,7 @@ def started(
             stdout=told,
             stderr=told,
         )
-    service = Service(process, port, mark, log)
+    service = Service(process, port, workers, mark, log)
     try:
         yield service
     finally:
@@ -131,10 +132,12 @@ def kill(service: Service) -> None:
 
 
 def wait_until_ready(service: Service) -> None:
-    """Wait for /readyz; raises AssertionError with the service's own words where it ends instead."""
+    """Wait for /readyz of all workers; raises AssertionError with the service's own words where it ends instead."""
 
     def ready() -> bool:
         assert service.process.poll() is None, service.log.read_text()
+        if len(service.listeners()) != service.workers:
+            return False
         with contextlib.suppress(OSError, http.client.HTTPException):
             return service.call("GET", "/readyz", within_s=5).status == 200
         return False
