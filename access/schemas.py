@@ -21,7 +21,7 @@ class TokenRequestSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    grant_type = fields.String(required=True, metadata={"description": "client_credentials"})
+    grant_type = fields.String(required=True, validate=validate.OneOf(("client_credentials",)))
     scope = fields.String(metadata={"description": "space-separated; default: all that the client is registered for"})
 
 

@@ -2,6 +2,7 @@
 """The wiring: settings in, a finished application out. app imports everyone; nobody imports app."""
 
 from flask import Flask
+from sqlalchemy import inspect
 
 from access import oauth
 from access import routes as access_routes
@@ -13,6 +14,8 @@ from bureau import catalogue
 from bureau import routes as bureau_routes
 from consent import routes as consent_routes
 from kernel import auth, db, keys, web
+from kernel.errors import SettingError
+from kernel.models import purpose_key
 
 BLUEPRINTS = (access_routes.blp, consent_routes.blp, bureau_routes.blp, audit_routes.blp, health.blp)
 
@@ -20,9 +23,11 @@ BLUEPRINTS = (access_routes.blp, consent_routes.blp, bureau_routes.blp, audit_ro
 def open_bureau(settings: Settings) -> None:
     """Open this process's catalogue, database and keys; raises SettingError naming what is wrong."""
     catalogue.current()
-    db.use(db.open_engine(settings.database_url))
     root = keys.read_root(settings.root_key)
+    db.use(db.open_engine(settings.database_url))
     with db.reading() as reading:
+        if not inspect(reading).has_table(purpose_key.name):
+            raise SettingError("BUREAU_DATABASE_URL names a database without a bureau: run `bureau init`")
         keys.use(keys.open_purpose_keys(reading, root))
 
 

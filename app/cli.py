@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `bureau`: the bureau's own counter.
 
-Commands that print facts take --json: standard output is then one JSON document and nothing else. Exit codes:
-0 done, 1 the answer is no (refused, altered), 2 wrong use or something that cannot be done now.
+Commands that print facts take --json: standard output is then one JSON document and nothing else.
 """
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 
@@ -23,7 +20,6 @@ from app import (
     create_app,
     database,
     demo,
-    logs,
     open_bureau,
     openapi,
     progress,
@@ -31,82 +27,19 @@ from app import (
     walk,
     worker,
 )
+from app.commands import Counter, Names, Numbers, Text, as_json, command, say
 from audit import verification
 from bureau import compaction, intake
 from connectors import feeds
 from consent import consents, grants
-from consent.question import CLASSES, PRODUCTS, PURPOSES
+from consent.question import PRODUCTS, PURPOSES
 from kernel import clock, db, keys
-from kernel.errors import BureauError, Gone, NotPermitted
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
-class Numbers(click.ParamType[Any]):
-    """A comma-separated list of class numbers."""
-
-    name = "1,2,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        try:
-            numbers = tuple(sorted({int(each) for each in value.split(",")}))
-        except ValueError:
-            numbers = ()
-        if not numbers or set(numbers) - set(CLASSES):
-            self.fail("give class numbers from 1 to 7, separated by commas", param, ctx)
-        return numbers
-
-
-class Names(click.ParamType[Any]):
-    """A comma-separated list of known names."""
-
-    name = "A,B,…"
-
-    def __init__(self, known: tuple[str, ...]) -> None:
-        self.known = known
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        names = tuple(sorted({each.strip() for each in value.split(",")}))
-        if unknown := set(names) - set(self.known):
-            self.fail(f"{', '.join(sorted(unknown))}: not one of {', '.join(self.known)}", param, ctx)
-        return names
-
-
-@click.group()
+@click.group(cls=Counter)
 @click.version_option(package_name="credit-bureau")
 def main() -> None:
     """The command line of a local enterprise credit bureau."""
-
-
-def command(group: click.Group, name: str, *, opens: bool = True) -> Callable[[Callable[P, R]], click.Command]:
-    """A command that says its errors in one line, and opens the bureau first unless told not to."""
-
-    def decorate(function: Callable[P, R]) -> click.Command:
-        @wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                settings = config.read()
-                logs.set_up(settings.log_level)
-                if opens:
-                    open_bureau(settings)
-                return function(*args, **kwargs)
-            except BureauError as error:
-                if kwargs.get("as_json"):
-                    say({"error": error.slug, "detail": error.detail})
-                click.echo(f"bureau: {error.detail}", err=True)
-                sys.exit(1 if isinstance(error, NotPermitted | Gone | keys.Altered) else 2)
-
-        return group.command(name)(guarded)
-
-    return decorate
-
-
-def say(document: Any) -> None:
-    """Print a document as the one JSON on standard output."""
-    click.echo(json.dumps(document, ensure_ascii=False))
 
 
 @main.group("institution")
@@ -132,12 +65,12 @@ def consent_group() -> None:
 def _init(settings: config.Settings) -> None:
     """Make a bureau where there is none; raises SettingError rather than touch one that is there."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = db.open_engine(settings.migration_url)
-    if not database.is_empty(engine):
-        raise counter.refuse_overwrite(settings)
-    keys.create_root(settings.root_key)
-    database.migrate(engine)
-    database.begin(engine, keys.read_root(settings.root_key))
+    with database.opened(settings.migration_url) as engine:
+        if not database.is_empty(engine):
+            raise counter.refuse_overwrite(settings)
+        keys.create_root(settings.root_key)
+        database.migrate(engine)
+        database.begin(engine, keys.read_root(settings.root_key))
 
 
 @command(main, "init", opens=False)
@@ -167,7 +100,9 @@ def fill_demo(enterprises: int, as_json: bool) -> None:
 def up(host: str, port: int) -> None:
     """Initialise and fill with the demo city where there is nothing yet, print a walk, serve (`make run`)."""
     settings = config.read()
-    if database.is_empty(db.open_engine(settings.migration_url)):
+    with database.opened(settings.migration_url) as engine:
+        is_new = database.is_empty(engine)
+    if is_new:
         _init(settings)
     open_bureau(settings)
     if demo.is_empty():
@@ -210,7 +145,7 @@ def collect(feed: str, file: Path, as_json: bool) -> None:
 
 
 @command(institution_group, "add")
-@click.argument("name")
+@click.argument("name", type=Text(200))
 @click.option("--kind", type=click.Choice(institutions.KINDS), required=True)
 @as_json
 def add_institution(name: str, kind: str, as_json: bool) -> None:
@@ -257,7 +192,7 @@ def disable_client(client_id: str) -> None:
 
 @command(person_group, "add")
 @click.option("--role", type=click.Choice(tuple(people.ROLE_SCOPES)), required=True)
-@click.option("--uscc", help="The enterprise that a signatory acts for.")
+@click.option("--uscc", type=Text(32), help="The enterprise that a signatory acts for.")
 @as_json
 def add_person(role: str, uscc: str | None, as_json: bool) -> None:
     """Register a person; the password is shown once."""
@@ -270,7 +205,7 @@ def add_person(role: str, uscc: str | None, as_json: bool) -> None:
 
 
 @command(consent_group, "grant")
-@click.option("--uscc", required=True)
+@click.option("--uscc", type=Text(32), required=True)
 @click.option("--institution", help="An institution's id, kind:KIND, or platform (the default).")
 @click.option("--classes", type=Numbers(), required=True)
 @click.option("--purposes", type=Names(PURPOSES), required=True)
@@ -301,14 +236,14 @@ def grant_consent(
 
 @command(consent_group, "revoke")
 @click.argument("consent_id")
-@click.option("--reason")
+@click.option("--reason", type=Text(400))
 def revoke_consent(consent_id: str, reason: str | None) -> None:
     """Write down that an enterprise ended a consent."""
     counter.revoke(consent_id, reason)
 
 
 @command(consent_group, "list")
-@click.option("--uscc")
+@click.option("--uscc", type=Text(32))
 @as_json
 def list_consents(uscc: str | None, as_json: bool) -> None:
     """Consents, newest first."""
@@ -322,15 +257,23 @@ def list_consents(uscc: str | None, as_json: bool) -> None:
 
 @command(main, "query")
 @click.option("--institution", required=True)
-@click.option("--uscc", required=True)
+@click.option("--uscc", type=Text(32), required=True)
 @click.option("--purpose", type=click.Choice(PURPOSES), default="pre_loan", show_default=True)
 @click.option("--classes", type=Numbers(), help="Default: all that the consent covers.")
-@click.option("--operator", required=True, help="The natural person who asks.")
-@click.option("--reference")
+@click.option("--operator", type=Text(64), required=True, help="The natural person who asks.")
+@click.option("--reference", type=Text(64))
+@as_json
 def query(
-    institution: str, uscc: str, purpose: str, classes: tuple[int, ...] | None, operator: str, reference: str | None
+    institution: str,
+    uscc: str,
+    purpose: str,
+    classes: tuple[int, ...] | None,
+    operator: str,
+    reference: str | None,
+    as_json: bool,
 ) -> None:
-    """Ask as an institution's client would; on the trail with channel `counter`."""
+    """Ask as an institution's client would; on the trail with channel `counter`. The answer is JSON anyhow."""
+    del as_json
     answer = counter.ask(institution, uscc, purpose, classes, operator, reference)
     click.echo(answer.body.decode())
 
@@ -351,11 +294,12 @@ def verify(as_json: bool) -> None:
 
 
 @command(main, "compact")
-def compact() -> None:
+@as_json
+def compact(as_json: bool) -> None:
     """Merge the folios of every dossier's class where they are many."""
     with progress.shown("compacted classes") as tell:
         merged = compaction.sweep(tell)
-    click.echo(f"{merged} classes compacted", err=True)
+    say({"compacted": merged}) if as_json else click.echo(f"{merged} classes compacted")
 
 
 @command(main, "openapi", opens=False)

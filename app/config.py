@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings, read from the environment here and nowhere else.
+"""The settings, read from the environment here and nowhere else; one that is empty counts as not set.
 
     BUREAU_HOME            everything the service writes (default ./var)
     BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://… for production
@@ -38,15 +38,15 @@ def read() -> Settings:
     """The settings of this process; raises SettingError naming the variable that is wrong."""
     env = Env()
     try:
-        home = env.path("BUREAU_HOME", Path("var")).absolute()
-        database_url = env.str("BUREAU_DATABASE_URL", f"sqlite:///{home / 'bureau.db'}")
+        home = Path(env.str("BUREAU_HOME", "") or "var").absolute()
+        database_url = env.str("BUREAU_DATABASE_URL", "") or f"sqlite:///{home / 'bureau.db'}"
         settings = Settings(
             home=home,
             database_url=database_url,
-            migration_url=env.str("BUREAU_MIGRATION_URL", database_url),
-            root_key=env.path("BUREAU_ROOT_KEY", home / "keys" / "root.key"),
-            public_url=env.str("BUREAU_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
-            log_level=env.str("BUREAU_LOG_LEVEL", "info").lower(),
+            migration_url=env.str("BUREAU_MIGRATION_URL", "") or database_url,
+            root_key=Path(env.str("BUREAU_ROOT_KEY", "") or home / "keys" / "root.key"),
+            public_url=(env.str("BUREAU_PUBLIC_URL", "") or "http://127.0.0.1:8000").rstrip("/"),
+            log_level=(env.str("BUREAU_LOG_LEVEL", "") or "info").lower(),
         )
     except EnvError as error:
         raise SettingError(str(error)) from error

@@ -6,7 +6,7 @@ from typing import Any
 from access import clients, institutions
 from app.config import Settings
 from audit import trail
-from bureau import answers, catalogue
+from bureau import answers, catalogue, directory
 from bureau.disclosure import Answer, disclose
 from consent import consents
 from consent.consents import Act, Grant
@@ -30,7 +30,9 @@ def add_client(party: str, scopes: tuple[str, ...]) -> tuple[str, str]:
 
 
 def grant(given: Grant) -> str:
-    """Write down a consent given on paper. Returns its id."""
+    """Write down a consent given on paper. Returns its id; raises Invalid for what is no code of an enterprise."""
+    with db.reading() as reading:
+        directory.require_plausible(reading, given.uscc)
 
     def attempt() -> str:
         with trail.recording() as tx:

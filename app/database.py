@@ -1,17 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The database's shape: migrations by Alembic, on both engines, and a bureau's first day."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, inspect, insert, select
+from sqlalchemy import Connection, Engine, insert, inspect, select
 
 from bureau.models import publication, publication_head
-from kernel import clock, keys
+from kernel import clock, db, keys
 from kernel.keys import Key
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """An engine for as long as the block runs."""
+    engine = db.open_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def alembic_config(connection: Connection) -> Config:

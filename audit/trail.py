@@ -65,14 +65,16 @@ class Entry:
 
 
 @contextmanager
-def recording() -> Iterator[Connection]:
+def recording(*, only_the_entry: bool = False) -> Iterator[Connection]:
     """A transaction whose work counts only with its entry: if anything of it fails, nothing happened.
+
+    `only_the_entry` promises that the entry is all that it writes, and last (see `kernel.db.single_write`).
 
     Raises Unavailable (`audit-unavailable`) where the database cannot take the entry, Conflict where a twin with
     the same Idempotency-Key is still in flight, and lets IntegrityError through: the twin has just finished.
     """
     try:
-        with db.transaction() as tx:
+        with db.single_write() if only_the_entry else db.transaction() as tx:
             yield tx
     except (DBAPIError, PoolTimeout) as error:
         if db.is_taken(error):

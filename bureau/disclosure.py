@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disclosure: the one door through which facts about an enterprise leave the bureau.
 
-`disclose(question, produce)` does, in this order and in one transaction:
+`disclose(question, produce)` does, in this order, writing nothing before step 5:
 
     1. an Idempotency-Key that was spent leads to the answer it bought, if that may still be given
     2. the institution's standing, then the one consent that decides; either may refuse
@@ -62,7 +62,7 @@ def disclose(question: Question, produce: Producer) -> Answer:
     """
 
     def attempt() -> _Outcome:
-        with trail.recording() as tx:
+        with trail.recording(only_the_entry=True) as tx:
             earlier = trail.find_keyed(tx, question.actor, question.key) if question.key else None
             if earlier is None:
                 outcome = _decide(tx, question, produce)
@@ -81,7 +81,7 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
 
     Raises NotFound, NotPermitted where the consent ended since, Gone where the bytes can no longer be made.
     """
-    with trail.recording() as tx:
+    with trail.recording(only_the_entry=True) as tx:
         earlier, asking = trail.find(tx, query_id), principal.institution
         if earlier is None or asking is None or not _is_answer_to(earlier, asking):
             raise NotFound(f"no answered question {query_id} of yours")

@@ -17,12 +17,13 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, Engine, MetaData, TypeDecorator, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError
 
 from kernel.errors import SettingError
 
 LOCK_WAIT_MS = 2_000  # how long an idempotent twin waits for the first before it is told 409
 BUSY_WAIT_S = 10  # how long a SQLite writer waits for its turn
+_USABLE = "use sqlite:///FILE or postgresql://…"
 POOL_SIZE = 32  # connections a process keeps at most; more threads than this wait
 
 metadata = MetaData(
@@ -54,10 +55,13 @@ def open_engine(url: str) -> Engine:
 
     Raises SettingError for any other database.
     """
-    kind = make_url(url).get_backend_name()
-    if kind == "sqlite":
+    try:
+        kind = make_url(url).drivername
+    except ArgumentError as error:
+        raise SettingError(f"BUREAU_DATABASE_URL is no address of a database; {_USABLE}") from error
+    if kind in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(url)
-    if kind == "postgresql":
+    if kind in ("postgresql", "postgresql+psycopg"):
         return create_engine(
             url,
             pool_size=POOL_SIZE,
@@ -69,7 +73,7 @@ def open_engine(url: str) -> Engine:
                 "prepare_threshold": 2,
             },
         )
-    raise SettingError(f"BUREAU_DATABASE_URL names {kind!r}; use sqlite:///FILE or postgresql://…")
+    raise SettingError(f"BUREAU_DATABASE_URL names {kind!r}; {_USABLE}")
 
 
 def use(bound: Engine | Connection | None) -> None:
@@ -87,6 +91,22 @@ def transaction() -> Iterator[Connection]:
             yield bound
     else:
         with bound.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def single_write() -> Iterator[Connection]:
+    """A connection for reads and then exactly one statement that writes, which commits as it returns.
+
+    On PostgreSQL every statement stands alone, so the round trips of BEGIN and COMMIT are saved; elsewhere it is
+    a transaction like any other.
+    """
+    bound = current()
+    if isinstance(bound, Engine) and bound.dialect.name == "postgresql":
+        with bound.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    else:
+        with transaction() as connection:
             yield connection
 
 

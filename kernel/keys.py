@@ -96,7 +96,9 @@ def read_root(path: Path) -> Key:
     try:
         mode, content = path.stat().st_mode, path.read_bytes()
     except OSError as error:
-        raise SettingError(f"no root key at {path}: run `bureau init`, or restore the key of this bureau") from error
+        raise SettingError(
+            f"no root key at {path} (BUREAU_ROOT_KEY): run `bureau init`, or restore the key of this bureau"
+        ) from error
     if mode & 0o077:
         raise SettingError(f"{path} can be read by others: run chmod 600 on it")
     if not _ROOT_FILE.fullmatch(content):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import pytest
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 
 from access import clients, institutions, people, tokens
@@ -33,7 +35,9 @@ def bank(name: str | None = None, kind: str = "bank") -> str:
 
 
 def token(
-    institution: str, scopes: Iterable[str] = ("credit:query", "consent:read"), life: Any = tokens.CLIENT_TOKEN_LIFE
+    institution: str,
+    scopes: Iterable[str] = ("credit:query", "consent:read"),
+    life: Any = tokens.CLIENT_TOKEN_LIFE,
 ) -> str:
     """An access token of a new client of the institution."""
     with db.transaction() as tx:
@@ -41,10 +45,17 @@ def token(
         return tokens.issue(tx, frozenset(scopes), life, client_id=client_id)[0]
 
 
+def person(role: str, enterprise: str | None = None, username: str | None = None) -> tuple[str, str]:
+    """Username and password of a new person. Hashed cheaply: a real hash takes as long as twenty tests."""
+    with pytest.MonkeyPatch.context() as patch, db.transaction() as tx:
+        patch.setattr(people, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        return people.add(tx, role, enterprise, username)
+
+
 def signatory(enterprise: str) -> str:
     """A session token of a new signatory of the enterprise."""
+    username, _ = person("enterprise", enterprise)
     with db.transaction() as tx:
-        username, _ = people.add(tx, "enterprise", enterprise)
         return tokens.issue(tx, people.ROLE_SCOPES["enterprise"], tokens.SESSION_LIFE, username=username)[0]
 
 
@@ -67,12 +78,23 @@ def consent(
 
 def registration(number: int, enterprise: str, name: str = "苏州演示精密机械有限公司", **items: Any) -> Row:
     """A delivered row of C1.01."""
-    known = {"C1.01.01": name, "C1.01.02": enterprise, "C1.01.07": 200_000_000, "C1.01.08": "CNY", "C1.01.17": "320505"}
+    known = {
+        "C1.01.01": name,
+        "C1.01.02": enterprise,
+        "C1.01.07": 200_000_000,
+        "C1.01.08": "CNY",
+        "C1.01.17": "320505",
+    }
     return Row(number, enterprise, "C1.01", "2019-05-06", {**known, **items})
 
 
 def batch(
-    rows: Iterable[Any], *, digest: str | None = None, feed: str = "test-feed", source: str = "S01", **more: Any
+    rows: Iterable[Any],
+    *,
+    digest: str | None = None,
+    feed: str = "test-feed",
+    source: str = "S01",
+    **more: Any,
 ) -> Batch:
     """A delivery; another one each time unless its digest is given."""
     return Batch(feed, source, digest or f"{next(_numbers):064x}", more.pop("basis", "public"), rows, **more)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`bureau serve` as a process: how it starts, what it says when it cannot, and that it ends with all it started."""
+"""`bureau serve` as a process: how it starts, what it says when it cannot, how it ends with all it started."""
 
 import os
 import signal
@@ -34,12 +34,10 @@ def test_a_signal_ends_it_and_all_it_started_within_seconds(
 
 @ONE_ENGINE
 def test_callers_who_never_finish_do_not_keep_it_alive(open_house: House, tmp_path: Path) -> None:
-    halves = (
-        b"GET /healthz HTTP/1.1\r\nHost: bureau\r\n",
-        b"POST /v1/sessions HTTP/1.1\r\nHost: bureau\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
-    )
+    header = b"Host: bureau\r\nContent-Type: application/json\r\nContent-Length: 99\r\n"
+    halves = (b"GET /healthz HTTP/1.1\r\nHost: bureau\r\n", b"POST /v1/sessions HTTP/1.1\r\n" + header + b"\r\n{")
     with service.served(open_house.environment, tmp_path / "log") as running:
-        callers = [socket.create_connection(("127.0.0.1", running.port)) for _ in halves]
+        callers = [connected(running) for _ in halves]
         for caller, half in zip(callers, halves, strict=True):
             caller.sendall(half)
         time.sleep(0.2)
@@ -60,13 +58,12 @@ def test_its_children_notice_when_it_is_killed(open_house: House, tmp_path: Path
 
 @ONE_ENGINE
 def test_its_children_notice_even_with_a_caller_who_never_finishes(open_house: House, tmp_path: Path) -> None:
-    with service.served(open_house.environment, tmp_path / "log") as running:
-        with socket.create_connection(("127.0.0.1", running.port)) as caller:
-            caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: bureau\r\n")
-            time.sleep(0.2)
-            running.process.kill()
-            running.process.wait()
-            assert wait_until(lambda: not running.processes(), GONE_WITHIN_S)
+    with service.served(open_house.environment, tmp_path / "log") as running, connected(running) as caller:
+        caller.sendall(b"GET /healthz HTTP/1.1\r\nHost: bureau\r\n")
+        time.sleep(0.2)
+        running.process.kill()
+        running.process.wait()
+        assert wait_until(lambda: not running.processes(), GONE_WITHIN_S)
 
 
 @ONE_ENGINE
@@ -152,6 +149,10 @@ def test_a_bad_setting_is_named_in_one_line(open_house: House, variable: str, va
     assert refused.stderr.startswith("bureau: ")
     assert len(refused.stderr.splitlines()) == 1
     assert variable in refused.stderr
+
+
+def connected(running: Service) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", running.port))
 
 
 def housekeepers(running: Service) -> list[int]:

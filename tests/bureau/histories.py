@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was delivered about an enterprise, remembered by a plain model: what an answer must say, computed naively.
+"""What was delivered about an enterprise, kept by a plain model: what an answer must say, computed naively.
 
 The deliveries go through the real doors; the model keeps what it sent, and knows nothing of folios.
 """

@@ -21,14 +21,16 @@ TIME = datetime(2026, 11, 23, 8, 0, 0, 5, UTC)
 
 def record(number: int, dataset: str, **items: object) -> Entry:
     document = {
-        "event_date": None, "id": f"1.{number}.{dataset}", "items": items, "received_at": "2026-11-23T08:00:00.000000Z",
-        "source": "S01",
+        "event_date": None, "id": f"1.{number}.{dataset}", "items": items, "source": "S01",
+        "received_at": "2026-11-23T08:00:00.000000Z",
     }  # fmt: skip
     return Entry(dataset, None, number, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
 
 
 def dossier(
-    held: dict[int, list[list[Entry]]], corrections: dict[str, Correction] | None = None, name: str | None = "演示甲"
+    held: dict[int, list[list[Entry]]],
+    corrections: dict[str, Correction] | None = None,
+    name: str | None = "演示甲",
 ) -> Dossier:
     regions = {
         number: [region for group in groups for region in folios.unpack(folios.pack(group), 3)]
@@ -38,7 +40,10 @@ def dossier(
 
 
 def test_an_answer_is_the_document_of_the_contract() -> None:
-    held = {2: [[record(1, "C2.01", a=1)]], 1: [[record(2, "C1.02", b="乙"), record(3, "C1.01")], [record(4, "C1.02")]]}
+    held = {
+        2: [[record(1, "C2.01", a=1)]],
+        1: [[record(2, "C1.02", b="乙"), record(3, "C1.01")], [record(4, "C1.02")]],
+    }
     produced = answers.records(ASKED, dossier(held))
     document = orjson.loads(produced.body)
     assert list(document) == [
@@ -56,7 +61,11 @@ def test_an_answer_is_the_document_of_the_contract() -> None:
         "receipt": "/v1/audit/receipts/0197",
     }
     shape = [
-        (of["class"], of["name"], [(part["dataset"], [one["id"] for one in part["records"]]) for part in of["datasets"]])
+        (
+            of["class"],
+            of["name"],
+            [(part["dataset"], [one["id"] for one in part["records"]]) for part in of["datasets"]],
+        )
         for of in document["classes"]
     ]
     assert shape == [
@@ -78,7 +87,11 @@ def test_a_class_and_a_dataset_of_which_all_is_withdrawn_are_not_shown() -> None
     gone = {"1.1.C1.01": Correction("withdrawal"), "1.3.C5.01": Correction("withdrawal")}
     produced = answers.records(ASKED, dossier(held, gone))
     (only,) = orjson.loads(produced.body)["classes"]
-    assert (only["class"], [part["dataset"] for part in only["datasets"]], produced.records) == (1, ["C1.02"], 1)
+    assert (only["class"], [part["dataset"] for part in only["datasets"]], produced.records) == (
+        1,
+        ["C1.02"],
+        1,
+    )
 
 
 def test_a_disputed_record_says_so_and_a_corrected_one_shows_what_is_right() -> None:
@@ -106,7 +119,10 @@ def test_the_same_dossier_gives_the_same_bytes() -> None:
     held = {1: [[record(1, "C1.01", a=1)]]}
     once, again = (answers.records(ASKED, dossier(held)).body for _ in range(2))
     assert once == again
-    assert hashlib.sha256(once).digest() != hashlib.sha256(answers.records(ASKED._replace(query_id="0198"), dossier(held)).body).digest()
+    assert (
+        hashlib.sha256(once).digest()
+        != hashlib.sha256(answers.records(ASKED._replace(query_id="0198"), dossier(held)).body).digest()
+    )
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\u2028", "\x7f", "</script>", "𠮷", "é"])

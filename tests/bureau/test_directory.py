@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory: each enterprise's name and division, as of any publication, and nothing of an open delivery."""
+"""The directory: each enterprise's name and division as of any publication, nothing of an open delivery."""
 
 from collections.abc import Iterator
 
@@ -73,7 +73,9 @@ def test_of_several_names_in_one_delivery_the_last_holds(
     assert name_in_answer(code, 1) == "甲"
 
 
-def test_the_names_of_an_open_delivery_are_not_known_yet(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_of_an_open_delivery_are_not_known_yet(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(intake, "CHUNK_ROWS", 1)
     code = new_uscc()
 

@@ -33,7 +33,9 @@ QUERIES = ("query.answered", "query.refused", "query.replayed")
 def known_enterprise() -> History:
     """An enterprise with records in classes 1, 2 and 5."""
     history = History(new_uscc())
-    history.deliver([registration(1, history.uscc), electricity(2, history.uscc), case_filed(3, history.uscc)])
+    history.deliver(
+        [registration(1, history.uscc), electricity(2, history.uscc), case_filed(3, history.uscc)]
+    )
     return history
 
 
@@ -82,14 +84,14 @@ def test_the_entry_of_an_answer_tells_who_asked_what_about_whom_and_what_was_giv
     (entry,) = entries(*QUERIES)
     assert entry["answer_digest"] == hashlib.sha256(response.data).hexdigest()
     told = {name: entry.get(name) for name in (
-        "type", "id", "institution", "institution_name", "uscc", "purpose", "product", "consent", "consent_version",
-        "classes", "publication", "outcome", "billable", "channel", "rule",
+        "type", "id", "institution", "institution_name", "uscc", "purpose", "product", "consent",
+        "consent_version", "classes", "publication", "outcome", "billable", "channel", "rule",
     )}  # fmt: skip
     assert told == {
         "type": "query.answered", "id": response.json["query_id"], "institution": asking,
         "institution_name": "演示第一银行", "uscc": history.uscc, "purpose": "pre_loan", "product": "records",
-        "consent": consent_id, "consent_version": 1, "classes": [1, 5], "publication": 1, "outcome": "answered",
-        "billable": True, "channel": "api", "rule": None,
+        "consent": consent_id, "consent_version": 1, "classes": [1, 5], "publication": 1,
+        "outcome": "answered", "billable": True, "channel": "api", "rule": None,
     }  # fmt: skip
     assert "OP-00042" not in str(entry)
     assert "loan 7" not in str(entry)
@@ -115,7 +117,9 @@ def test_an_answer_without_records_is_an_answer_and_not_billable(house: House, c
     consent(nothing_on_file, asking)
     consent(elsewhere.uscc, asking, classes=(3, 7))
     unknown, other = ask(client, bearer, nothing_on_file), ask(client, bearer, elsewhere.uscc)
-    assert [(response.status_code, response.json["classes"]) for response in (unknown, other)] == [(200, [])] * 2
+    assert [(response.status_code, response.json["classes"]) for response in (unknown, other)] == [
+        (200, [])
+    ] * 2
     assert (unknown.json["name"], other.json["name"]) == (None, elsewhere.name_at(1))
     assert [entry["billable"] for entry in entries("query.answered")] == [False, False]
     consent(elsewhere.uscc, asking)
@@ -123,8 +127,21 @@ def test_an_answer_without_records_is_an_answer_and_not_billable(house: House, c
     assert [entry["billable"] for entry in entries("query.answered")] == [False, False, True]
 
 
+def _given(**given: Any) -> Callable[[str, str], object]:
+    return lambda uscc, asking: consent(uscc, asking, **given)
+
+
+def _restricted(**columns: str) -> Callable[[str, str], object]:
+    return lambda uscc, asking: (consent(uscc, asking), restrict(asking, **columns))
+
+
 def _revoked(uscc: str, asking: str) -> None:
     revoke(consent(uscc, asking))
+
+
+def _revoked_beside_a_wider_one(uscc: str, asking: str) -> None:
+    consent(uscc, "platform")
+    _revoked(uscc, asking)
 
 
 def _collection_ended(uscc: str, asking: str) -> None:
@@ -137,25 +154,17 @@ REFUSALS: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "no consent at all": ("no-consent", lambda uscc, asking: None),
     "consent to another bank": ("no-consent", lambda uscc, asking: consent(uscc, bank())),
     "revoked": ("no-consent", _revoked),
-    "revoked, though the platform may": (
-        "no-consent", lambda uscc, asking: (consent(uscc, "platform"), _revoked(uscc, asking))
-    ),
-    "not yet in force": ("no-consent", lambda uscc, asking: consent(uscc, asking, not_before=NOW + timedelta(days=1))),
+    "revoked, though the platform may": ("no-consent", _revoked_beside_a_wider_one),
+    "not yet in force": ("no-consent", _given(not_before=NOW + timedelta(days=1))),
     "collection ended": ("no-consent", _collection_ended),
-    "expired": ("consent-expired", lambda uscc, asking: consent(uscc, asking, expires_at=NOW - timedelta(seconds=1))),
-    "another purpose": ("purpose-not-covered", lambda uscc, asking: consent(uscc, asking, purposes=("post_loan",))),
-    "other classes": ("class-not-covered", lambda uscc, asking: consent(uscc, asking, classes=(2, 5))),
-    "another product": ("product-not-covered", lambda uscc, asking: consent(uscc, asking, products=("screening",))),
-    "institution suspended": (
-        "institution-not-approved", lambda uscc, asking: (consent(uscc, asking), restrict(asking, status="suspended"))
-    ),
-    "purpose not for this institution": (
-        "purpose-not-allowed", lambda uscc, asking: (consent(uscc, asking), restrict(asking, purposes="insurance"))
-    ),
-    "product not for this institution": (
-        "product-not-allowed", lambda uscc, asking: (consent(uscc, asking), restrict(asking, products="screening"))
-    ),
-}  # fmt: skip
+    "expired": ("consent-expired", _given(expires_at=NOW - timedelta(seconds=1))),
+    "another purpose": ("purpose-not-covered", _given(purposes=("post_loan",))),
+    "other classes": ("class-not-covered", _given(classes=(2, 5))),
+    "another product": ("product-not-covered", _given(products=("screening",))),
+    "institution suspended": ("institution-not-approved", _restricted(status="suspended")),
+    "purpose not for this institution": ("purpose-not-allowed", _restricted(purposes="insurance")),
+    "product not for this institution": ("product-not-allowed", _restricted(products="screening")),
+}
 
 
 @pytest.mark.parametrize("why", REFUSALS)
@@ -206,7 +215,9 @@ def test_a_body_or_a_key_that_is_wrong_is_no_question_and_no_entry(house: House,
     history, bearer = known_enterprise(), token(bank())
     before = trail_length()
     wrong = ({"operator": None}, {"purpose": "curiosity"}, {"classes": [8]}, {"classes": []}, {"extra": 1})
-    assert [ask(client, bearer, history.uscc, **changes).status_code for changes in wrong] == [422] * len(wrong)
+    assert [ask(client, bearer, history.uscc, **changes).status_code for changes in wrong] == [422] * len(
+        wrong
+    )
     assert ask(client, bearer, history.uscc, key=" ").status_code == 400
     assert ask(client, "no-token", history.uscc).status_code == 401
     assert ask(client, token(bank(), ["consent:read"]), history.uscc).status_code == 403
@@ -253,9 +264,13 @@ def test_a_question_at_the_counter_goes_through_the_same_door(house: House) -> N
     history, asking = known_enterprise(), bank()
     consent(history.uscc, asking)
     answer = disclosure.disclose(
-        question(asking, history.uscc, channel="counter", key=None, actor="counter", client=None), answers.records
+        question(asking, history.uscc, channel="counter", key=None, actor="counter", client=None),
+        answers.records,
     )
     (entry,) = entries("query.answered")
-    assert (entry["channel"], entry["actor"], entry["answer_digest"]) == ("counter", "counter", answer.digest.hex())
+    assert (entry["channel"], entry["actor"], entry["answer_digest"]) == (
+        "counter",
+        "counter",
+        answer.digest.hex(),
+    )
     assert orjson.loads(answer.body)["classes"] == history.classes_at(vault.LATEST, CLASSES)
-

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folio's inside: what is packed comes out again, and an answer does not depend on how records were grouped."""
+"""The folio's inside: what is packed comes out, and an answer does not depend on how records were grouped."""
 
 import itertools
 import threading
@@ -64,7 +64,9 @@ def spliced(groups: Sequence[Sequence[Entry]], as_of: int, over: dict[str, Corre
         if group:
             newest = max(record.publication or 0 for record in group)
             regions += folios.unpack(folios.pack(group), newest)
-    return [(dataset, count, b",".join(pieces)) for dataset, count, pieces in folios.splice(regions, as_of, over)]
+    return [
+        (dataset, count, b",".join(pieces)) for dataset, count, pieces in folios.splice(regions, as_of, over)
+    ]
 
 
 def naively(known: Known, as_of: int) -> dict[str, list[dict[str, Any]]]:
@@ -119,7 +121,7 @@ def test_a_count_is_the_number_of_the_records_that_follow(known: Known, as_of: i
 def test_the_bytes_do_not_depend_on_the_grouping_into_folios(
     known: Known, as_of: int, cuts: list[int]
 ) -> None:
-    """What compaction relies on: any runs of records may be merged, and then cut by dataset, without a trace."""
+    """What compaction relies on: runs of records may be merged, then cut by dataset, without a trace."""
     ends = [0, *sorted(min(cut, len(known.records)) for cut in cuts), len(known.records)]
     groups = [known.records[start:end] for start, end in itertools.pairwise(ends)]
     one_each = [[record] for record in known.records]

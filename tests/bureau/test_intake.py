@@ -32,13 +32,17 @@ SOLE_TRADER = "92320505MA1XY8014" + uscc.check_symbol("92320505MA1XY8014")
 REFUSED = {"92": "sole-trader"}
 texts = st.text(st.characters(), max_size=8)  # NUL and lone surrogates among them
 codes = st.sampled_from([*ENTERPRISES, SOLE_TRADER, "320500000012345", "\0", "\ud800", ""])
-values: st.SearchStrategy[Any] = texts | st.none() | st.integers() | st.floats() | st.booleans() | st.lists(texts)
+values: st.SearchStrategy[Any] = (
+    texts | st.none() | st.integers() | st.floats() | st.booleans() | st.lists(texts)
+)
 rows: st.SearchStrategy[Row | Unreadable] = st.one_of(
     st.builds(lambda code, name: registration(0, code, name), codes, texts),
-    st.builds(lambda code, month, used: electricity(0, code, month, used), codes, st.just("2024-01") | texts, values),
+    st.builds(lambda code, month, used: electricity(0, code, month, used), codes,
+              st.just("2024-01") | texts, values),
     st.builds(lambda code, items: case_filed(0, code)._replace(items=items), codes,
               st.dictionaries(st.sampled_from(["C5.01.01", "C5.01.07", "C5.01.99", "C1.01.01"]), values)),
-    st.builds(lambda code, raw: registration(0, code)._replace(raw=raw), codes, st.dictionaries(texts, texts)),
+    st.builds(lambda code, raw: registration(0, code)._replace(raw=raw), codes,
+              st.dictionaries(texts, texts)),
     st.builds(lambda code, dataset, day: Row(0, code, dataset, day, {}), codes, texts, st.none() | texts),
     st.builds(Unreadable, st.just(0), st.just("malformed-row"), st.dictionaries(texts, texts, max_size=2)),
 )  # fmt: skip
@@ -72,7 +76,13 @@ def test_every_row_is_accepted_or_rejected_whatever_it_holds(
     assert Counter(reason for _, reason, _ in kept) == receipt.reasons
     assert len({number for number, _, _ in kept}) == len(kept)
     told = [orjson.loads(answer(code)) for code in ENTERPRISES]
-    ids = [record["id"] for one in told for part in one["classes"] for of in part["datasets"] for record in of["records"]]
+    ids = [
+        record["id"]
+        for one in told
+        for part in one["classes"]
+        for of in part["datasets"]
+        for record in of["records"]
+    ]
     assert len(ids) == len(set(ids))
     mine = {int(name.split(".")[1]) for name in ids if name.split(".")[0] == receipt.batch}
     assert mine <= set(range(1, len(delivered) + 1)) - {number for number, _, _ in kept}
@@ -114,9 +124,18 @@ def test_the_same_delivery_again_gives_its_first_receipt_and_changes_nothing(hou
 
     again = deliver(delivered, digest="d" * 64)
 
-    assert (first.rows, first.accepted, first.rejected, first.repeated, first.duplicate) == (3, 2, 1, 1, False)
+    assert (first.rows, first.accepted, first.rejected, first.repeated, first.duplicate) == (
+        3,
+        2,
+        1,
+        1,
+        False,
+    )
     assert again == replace(first, duplicate=True)
-    assert ([count(table) for table in (folio, batches, publication, rejected_row)], answer(ENTERPRISES[0])) == before
+    assert (
+        [count(table) for table in (folio, batches, publication, rejected_row)],
+        answer(ENTERPRISES[0]),
+    ) == before
     assert len(entries("batch.received")) == 1
 
 
@@ -153,12 +172,15 @@ def test_repeats_are_counted_within_a_batch_across_its_chunks_and_across_batches
 
 
 def test_a_batch_is_on_the_trail_with_its_source_its_digest_and_its_counts(house: House) -> None:
-    receipt = deliver([registration(1, ENTERPRISES[0]), registration(2, "nobody")], digest="e" * 64, source="S02")
+    receipt = deliver(
+        [registration(1, ENTERPRISES[0]), registration(2, "nobody")], digest="e" * 64, source="S02"
+    )
     (entry,) = entries("batch.received")
     assert (entry["actor"], entry["publication"]) == ("source:S02", 1)
     assert entry["detail"] == {
         "batch": receipt.batch, "feed": "test-feed", "rows": 2, "accepted": 1, "rejected": 1, "repeated": 0,
-        "reasons": {"invalid-uscc": 1}, "warnings": {}, "source": "S02", "digest": "e" * 64, "basis": "public",
+        "reasons": {"invalid-uscc": 1}, "warnings": {}, "source": "S02", "digest": "e" * 64,
+        "basis": "public",
     }  # fmt: skip
 
 
@@ -170,7 +192,9 @@ def test_rows_that_hang_on_consent_need_one_to_collection_in_force(house: House,
     collect = consent(ended, scope="collect")
     with db.transaction() as tx:
         consents.revoke(tx, collect, COUNTER)
-    everyone = [registration(number, code) for number, code in enumerate((bare, given_, ended, asked_only), 1)]
+    everyone = [
+        registration(number, code) for number, code in enumerate((bare, given_, ended, asked_only), 1)
+    ]
     receipt = deliver(everyone, basis=basis)
     assert (receipt.accepted, receipt.reasons) == (1, {"no-collection-consent": 3})
     assert [number for number, _, _ in rejects(receipt.batch)] == [1, 3, 4]
@@ -214,7 +238,9 @@ def test_a_broken_delivery_stays_open_and_invisible_and_is_resumed_to_what_it_wo
         assert [record for part in shown for of in part["datasets"] for record in of["records"]] == records
 
 
-def test_the_folios_of_an_open_batch_are_no_one_elses_business(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folios_of_an_open_batch_are_no_one_elses_business(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are not in a dossier, not merged, and do not hold up later batches."""
     monkeypatch.setattr(intake, "CHUNK_ROWS", 1)
     history = History(new_uscc())

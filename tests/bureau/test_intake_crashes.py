@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deliveries that meet: two at once, and one that is killed again and again; each ends as a clean one would."""
+"""Two deliveries at once, and one that is killed again and again: each ends as a clean one would."""
 
 import os
 import random
@@ -7,9 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +27,7 @@ from kernel import clock, db
 from kernel.errors import Conflict
 from tests import factories
 from tests.bureau.histories import answer, case_filed, entries, expected_record
+from tests.bureau.threads import at_once
 from tests.conftest import House
 from tests.factories import new_uscc, registration
 
@@ -48,15 +48,21 @@ def delivered(count: int = ROWS) -> list[Row]:
 EXPECTED_REPEATS = len([number for number in range(841, ROWS + 1) if number % 13 and (number - 840) % 13])
 
 
-def test_two_threads_with_one_delivery_receive_it_once(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_with_one_delivery_receive_it_once(
+    open_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(intake, "CHUNK_ROWS", 20)
     rows = [registration(n, new_uscc()) for n in range(1, 101)]
     for round_ in range(6):
         digest = f"{round_:064x}"
-        outcomes = _at_once([lambda d=digest: factories.deliver(rows, digest=d)] * 2)  # type: ignore[misc]
+        outcomes = at_once([lambda d=digest: factories.deliver(rows, digest=d)] * 2)  # type: ignore[misc]
         assert all(isinstance(outcome, Receipt | Conflict) for outcome in outcomes), outcomes
         final = factories.deliver(rows, digest=digest)
-        assert (final.rows, final.accepted, final.duplicate) == (100, 100, any(_finished(o) for o in outcomes))
+        assert (final.rows, final.accepted, final.duplicate) == (
+            100,
+            100,
+            any(_finished(o) for o in outcomes),
+        )
     assert _count(open_batch) == 0
     assert (_count(batches), _count(publication), len(entries("batch.received"))) == (6, 7, 6)
     assert {entry["detail"]["repeated"] for entry in entries("batch.received")} == {0, 100}
@@ -70,7 +76,7 @@ def test_two_deliveries_about_the_same_new_enterprises_both_arrive(open_house: H
         codes = [new_uscc() for _ in range(60)]
         both = ([case_filed(n, code, "演示甲案") for n, code in enumerate(codes, 1)],
                 [case_filed(n, code, "演示乙案") for n, code in enumerate(reversed(codes), 1)])  # fmt: skip
-        outcomes = _at_once([lambda rows=rows: factories.deliver(rows) for rows in both])  # type: ignore[misc]
+        outcomes = at_once([lambda rows=rows: factories.deliver(rows) for rows in both])  # type: ignore[misc]
         assert [isinstance(outcome, Receipt) for outcome in outcomes] == [True, True], outcomes
         assert all(len(_records(code)) == 2 for code in codes)
     assert _count(data_key) == 240
@@ -86,7 +92,9 @@ def test_a_delivery_killed_while_it_is_closed_is_all_there_or_not_at_all(open_ho
             open_, shown = _count(open_batch), len(_records(ENTERPRISES[0]))
             assert (_count(publication) - 1, len(entries("batch.received"))) == (closed + (not open_),) * 2
             assert shown == (0 if open_ and not closed else 1)
-            assert factories.deliver(delivered(CHUNK_ROWS), digest=f"{round_:064x}").duplicate is not bool(open_)
+            assert factories.deliver(delivered(CHUNK_ROWS), digest=f"{round_:064x}").duplicate is not bool(
+                open_
+            )
             closed += 1
     with db.reading() as reading:
         assert verification.verify(reading).ok
@@ -94,7 +102,7 @@ def test_a_delivery_killed_while_it_is_closed_is_all_there_or_not_at_all(open_ho
 
 def test_a_delivery_killed_again_and_again_ends_as_a_clean_one(open_house: House) -> None:
     seed = random.randrange(2**32)
-    print("seed", seed)
+    print("seed", seed)  # noqa: T201  # pytest shows it where the test fails
     chance, half_done = random.Random(seed), 0
     with _nursery(open_house) as nursery:
         for _ in range(KILLS):
@@ -197,31 +205,12 @@ def _nursery(house: House) -> Iterator[_Nursery]:
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, bufsize=1
     )
     with process:
-        assert process.stdout and process.stdin
+        assert process.stdout
+        assert process.stdin
         try:
             yield _Nursery(process.stdout, process.stdin)
         finally:
             process.stdin.close()
-
-
-def _at_once(acts: list[Callable[[], Receipt]]) -> list[Receipt | Exception]:
-    """What each act, in a thread of its own and begun at one moment, returned or raised."""
-    outcomes: list[Receipt | Exception] = []
-    gate = threading.Barrier(len(acts))
-
-    def run(act: Callable[[], Receipt]) -> None:
-        gate.wait()
-        try:
-            outcomes.append(act())
-        except Exception as error:  # whatever it is, the test shows it
-            outcomes.append(error)
-
-    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
 
 
 def _finished(outcome: Receipt | Exception) -> bool:

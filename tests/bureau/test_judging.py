@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judging a row: accepted as it will be kept, or rejected with one reason; nothing that comes can break it."""
+"""Judging a row: accepted as it will be kept, or rejected with one reason; nothing can break it."""
 
 from typing import Any
 
@@ -42,7 +42,17 @@ def test_a_row_whose_items_all_fit_is_kept_as_it_came() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["", "320500000012345", VALID[:-1] + "E", VALID.lower(), VALID + "\0", VALID + "\n", "\ud800", WRONG_CHECK]
+    "code",
+    [
+        "",
+        "320500000012345",
+        VALID[:-1] + "E",
+        VALID.lower(),
+        VALID + "\0",
+        VALID + "\n",
+        "\ud800",
+        WRONG_CHECK,
+    ],
 )
 def test_a_row_without_a_valid_code_is_rejected_with_its_number(code: str) -> None:
     one = judged(registration(7, code))
@@ -72,14 +82,18 @@ def test_the_reason_that_stands_is_one_the_first_that_is_found() -> None:
     assert reason(registration(1, VALID), feed) == "no-collection-consent"
 
 
-@pytest.mark.parametrize(("basis", "needs"), [("public", 0), ("department", 0), ("consent", 1), ("lender", 1)])
+@pytest.mark.parametrize(
+    ("basis", "needs"), [("public", 0), ("department", 0), ("consent", 1), ("lender", 1)]
+)
 def test_the_basis_says_whether_the_enterprise_must_have_consented(basis: str, needs: int) -> None:
     feed, row = batch([], basis=basis), registration(1, VALID)
     assert reason(row, feed, collecting=()) == ("no-collection-consent" if needs else None)
     assert reason(row, feed, collecting={VALID}) is None
 
 
-@pytest.mark.parametrize("date", ["2024-02-32", "2024-13-01", "20240101", "2024-1-1", "1066-10-14", "\ud800", 20240101])
+@pytest.mark.parametrize(
+    "date", ["2024-02-32", "2024-13-01", "20240101", "2024-1-1", "1066-10-14", "\ud800", 20240101]
+)
 def test_an_event_date_that_is_none_rejects_the_row(date: Any) -> None:
     assert reason(registration(1, VALID)._replace(event_date=date)) == "invalid-event-date"
 
@@ -151,12 +165,16 @@ def test_text_that_no_encoding_can_hold_rejects_its_row(row: Row) -> None:
 
 
 def test_a_row_that_could_not_be_read_keeps_its_reason_and_its_words() -> None:
-    assert judged(Unreadable(9, "malformed-row", {"row": "a,b"})) == Rejected(9, "malformed-row", {"row": "a,b"}, None)
+    assert judged(Unreadable(9, "malformed-row", {"row": "a,b"})) == Rejected(
+        9, "malformed-row", {"row": "a,b"}, None
+    )
 
 
 def test_a_rejected_row_is_kept_in_the_sources_own_words_where_it_has_them() -> None:
     row = registration(1, "nobody")
-    assert judged(row._replace(delivered={"企业名称": "甲"})) == Rejected(1, "invalid-uscc", {"企业名称": "甲"}, None)
+    assert judged(row._replace(delivered={"企业名称": "甲"})) == Rejected(
+        1, "invalid-uscc", {"企业名称": "甲"}, None
+    )
     told = judged(row)
     assert isinstance(told, Rejected)
     assert told.delivered == {"uscc": "nobody", "event_date": "2019-05-06", "items": row.items, "raw": {}}
@@ -173,7 +191,9 @@ anything: st.SearchStrategy[Any] = st.recursive(
     uscc=st.sampled_from([VALID, new_uscc()]) | st.text(st.characters(), max_size=18),
     dataset=st.sampled_from(["C1.01", "C2.01", "C5.01"]) | st.text(max_size=5),
     event_date=st.none() | st.just("2024-01-01") | st.text(st.characters(), max_size=10),
-    items=st.dictionaries(st.sampled_from([f"C{n}.01.{i:02}" for n in (1, 2, 5) for i in range(1, 13)]), anything),
+    items=st.dictionaries(
+        st.sampled_from([f"C{n}.01.{i:02}" for n in (1, 2, 5) for i in range(1, 13)]), anything
+    ),
     basis=st.sampled_from(["public", "lender"]),
     lenient=st.booleans(),
 )
@@ -187,4 +207,6 @@ def test_whatever_comes_is_accepted_with_values_that_fit_or_rejected(
         return
     types = {item.code: item.type for item in catalogue.current().datasets[dataset].items}
     assert all(value is None or FITS[types[name]](value) for name, value in one.items.items())
-    assert {name.split()[0] for name in one.warnings} == {name for name, value in items.items() if one.items[name] != value}
+    assert {name.split()[0] for name in one.warnings} == {
+        name for name, value in items.items() if one.items[name] != value
+    }

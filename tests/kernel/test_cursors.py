@@ -2,7 +2,7 @@
 """Cursors give back what they were made of, and nothing else gets through."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernel import cursors, ids
@@ -29,6 +29,7 @@ def test_what_no_list_gave_is_refused_with_the_field_named(cursor: str) -> None:
     assert refused.value.extra == {"errors": {"cursor": ["unknown"]}}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=130))
 @example("\ud800")
 def test_any_text_is_either_a_short_id_or_refused(cursor: str) -> None:

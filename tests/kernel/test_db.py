@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from kernel import clock, db
+from kernel import clock, db, keys
 from kernel.errors import SettingError
 from kernel.models import purpose_key
 from tests.conftest import House
@@ -41,6 +41,24 @@ def test_what_is_not_committed_yet_is_seen_by_nobody_else(open_house: House) -> 
         _add(tx, "pending")
         with db.reading() as reading:
             assert "pending" not in _purposes(reading)
+
+
+def test_a_single_write_counts_as_soon_as_its_block_ends(open_house: House) -> None:
+    with db.single_write() as writing:
+        assert "kept" not in _purposes(writing)
+        _add(writing, "kept")
+    with db.reading() as reading:
+        assert "kept" in _purposes(reading)
+
+
+def test_a_single_write_that_fails_leaves_nothing(open_house: House) -> None:
+    with db.transaction() as tx:
+        _add(tx, "taken")
+    with pytest.raises(IntegrityError) as taken, db.single_write() as writing:
+        _add(writing, "taken")
+    assert db.is_taken(taken.value)
+    with db.reading() as reading:
+        assert sorted(_purposes(reading)) == sorted({*keys.PURPOSES, "taken"})
 
 
 def test_an_instant_comes_back_as_the_same_instant_in_utc(house: House) -> None:

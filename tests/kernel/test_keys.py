@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
@@ -42,12 +42,14 @@ def test_wycheproof_vectors_of_our_suite_are_decided_as_wycheproof_says() -> Non
     assert decided["invalid"] > 20
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.binary(max_size=50))
 def test_what_is_encrypted_opens_with_what_it_was_bound_to(plaintext: bytes, bound_to: bytes) -> None:
     key = keys.new_key()
     assert key.decrypt(key.encrypt(plaintext, bound_to), bound_to) == plaintext
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_changed_bit_is_found(data: st.DataObject) -> None:
     key = Key(SECRET)

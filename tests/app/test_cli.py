@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line at work: what each command prints with --json, and with which code it ends."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+import yaml
+from sqlalchemy import text
+
+from audit import trail
+from audit.events import Event
+from kernel import db
+from kernel.uscc import check_symbol
+from tests import factories
+from tests.app.conftest import Bureau
+from tests.conftest import House
+
+COLUMNS = "企业名称,统一社会信用代码,注册日期,企业类型,注册资金,经营范围,所在省份,地区"
+SOLE_TRADER = "9232059900000000X"
+SOLE_TRADER += check_symbol(SOLE_TRADER)
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Path:
+    """A delivery of five rows: two good ones, the first of them once more, no code, and a sole trader."""
+    first, second = factories.new_uscc(), factories.new_uscc()
+    codes = (first, second, first, "N/A", SOLE_TRADER)
+    rows = [
+        COLUMNS,
+        *(f"苏州演示公司,{code},2019-05-06,有限责任公司,200(万),制造,江苏,苏州" for code in codes),
+    ]
+    file = tmp_path / "register.csv"
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return file
+
+
+def test_init_and_openapi_need_no_bureau_and_the_document_is_yaml(bureau: Bureau, tmp_path: Path) -> None:
+    nowhere = {"DATABASE_URL": "", "HOME": str(tmp_path / "nowhere"), "ROOT_KEY": ""}
+    printed = bureau("openapi", **nowhere)
+    assert (printed.code, printed.err) == (0, "")
+    assert yaml.safe_load(printed.out)["openapi"].startswith("3.1.")
+    made = bureau("init", **nowhere)
+    assert (made.code, made.out) == (0, "")
+    assert "back up" in made.err
+
+
+def test_an_institution_is_added_and_listed(bureau: Bureau) -> None:
+    added = bureau("institution", "add", "演示银行", "--kind", "bank", "--json")
+    assert (added.code, added.err, added.json.keys()) == (0, "", {"institution"})
+    listed = bureau("institution", "list", "--json")
+    line = {**added.json, "name": "演示银行", "kind": "bank", "status": "approved"}
+    assert (listed.code, listed.json) == (0, [line])
+    assert bureau("institution", "list").out == f"{line['institution']}  approved   bank       演示银行\n"
+
+
+def test_a_client_of_an_institution_or_a_source_is_added_and_disabled(bureau: Bureau) -> None:
+    institution = bureau("institution", "add", "演示银行", "--kind", "bank", "--json").json["institution"]
+    for party, scope in ((institution, "credit:query,consent:read"), ("S01", "batch:write")):
+        added = bureau("client", "add", party, "--scope", scope, "--auth", "client_secret_basic", "--json")
+        assert (added.code, added.json.keys()) == (0, {"client_id", "client_secret"})
+        disabled = bureau("client", "disable", added.json["client_id"])
+        assert (disabled.code, disabled.out) == (0, "")
+
+
+@pytest.mark.parametrize("role", ["enterprise", "compliance", "finance", "admin", "security"])
+def test_a_person_of_each_role_is_added(bureau: Bureau, role: str) -> None:
+    enterprise = ["--uscc", factories.new_uscc()] if role == "enterprise" else []
+    added = bureau("person", "add", "--role", role, *enterprise, "--json")
+    assert (added.code, added.json.keys()) == (0, {"username", "password"})
+
+
+def test_a_delivery_is_collected_once_and_its_receipt_given_again(bureau: Bureau, register: Path) -> None:
+    collected = bureau("collect", "market-regulation-register", "--file", str(register), "--json")
+    assert collected.code == 0
+    receipt = collected.json
+    assert receipt.keys() >= {
+        "batch",
+        "feed",
+        "rows",
+        "accepted",
+        "rejected",
+        "repeated",
+        "duplicate",
+        "reasons",
+    }
+    assert receipt["feed"] == "market-regulation-register"
+    assert (receipt["rows"], receipt["accepted"], receipt["rejected"], receipt["repeated"]) == (5, 3, 2, 1)
+    assert receipt["reasons"] == {"invalid-uscc": 1, "sole-trader": 1}
+    assert receipt["duplicate"] is False
+    again = bureau("collect", "market-regulation-register", "--file", str(register), "--json")
+    assert (again.code, again.json) == (0, {**receipt, "duplicate": True})
+    told = bureau("collect", "market-regulation-register", "--file", str(register))
+    assert "received before" in told.out
+
+
+def test_a_packed_delivery_is_another_delivery_of_the_same_rows(bureau: Bureau, register: Path) -> None:
+    packed = register.with_suffix(".csv.gz")
+    packed.write_bytes(gzip.compress(register.read_bytes()))
+    bureau("collect", "market-regulation-register", "--file", str(register))
+    receipt = bureau("collect", "market-regulation-register", "--file", str(packed), "--json").json
+    assert (receipt["accepted"], receipt["repeated"], receipt["duplicate"]) == (3, 3, False)
+
+
+def test_a_consent_is_granted_listed_and_revoked(bureau: Bureau) -> None:
+    bank, uscc = factories.bank(), factories.new_uscc()
+    given = ["--uscc", uscc, "--institution", bank, "--classes", "2,1", "--purposes", "pre_loan,post_loan"]
+    granted = bureau("consent", "grant", *given, "--products", "records", "--days", "365", "--json")
+    assert (granted.code, granted.json.keys()) == (0, {"consent_id"})
+    collect = bureau(
+        "consent",
+        "grant",
+        "--uscc",
+        uscc,
+        "--scope",
+        "collect",
+        "--classes",
+        "1",
+        "--purposes",
+        "pre_loan",
+        "--json",
+    )
+    (newest, first) = bureau("consent", "list", "--uscc", uscc, "--json").json
+    assert newest["consent_id"] == collect.json["consent_id"]
+    assert (newest["scope"], newest["grantee"], newest["expires_at"]) == ("collect", "platform", None)
+    assert first["expires_at"].endswith("Z")
+    assert {name: value for name, value in first.items() if name != "expires_at"} == {
+        "consent_id": granted.json["consent_id"],
+        "uscc": uscc,
+        "scope": "query",
+        "grantee": bank,
+        "classes": [1, 2],
+        "purposes": ["post_loan", "pre_loan"],
+        "products": ["records"],
+        "status": "active",
+    }
+    revoked = bureau("consent", "revoke", first["consent_id"], "--reason", "paid back")
+    assert (revoked.code, revoked.out, revoked.err) == (0, "", "")
+    states = [consent["status"] for consent in bureau("consent", "list", "--json").json]
+    assert states == ["active", "revoked"]
+
+
+def test_a_question_at_the_counter_is_answered_as_a_client_s_would_be(bureau: Bureau) -> None:
+    bank, uscc = factories.bank(), factories.new_uscc()
+    factories.deliver([factories.registration(1, uscc)])
+    factories.consent(uscc, bank)
+    asked = ["--institution", bank, "--uscc", uscc, "--operator", "OP-00042", "--classes", "1"]
+    answered = bureau("query", *asked, "--json")
+    assert (answered.code, answered.err) == (0, "")
+    assert [found["class"] for found in answered.json["classes"]] == [1]
+    with db.reading() as reading:
+        entry = trail.find(reading, answered.json["query_id"])
+    assert entry is not None
+    assert (entry["channel"], entry["operator"], entry["type"]) == (
+        "counter",
+        "OP-00042",
+        Event.QUERY_ANSWERED,
+    )
+
+
+def test_a_refused_question_ends_with_1_and_one_document_all_the_same(bureau: Bureau) -> None:
+    asked = ["--institution", factories.bank(), "--uscc", factories.new_uscc(), "--operator", "OP-00042"]
+    refused = bureau("query", *asked, "--json")
+    assert (refused.code, refused.json["error"]) == (1, "no-consent")
+    assert refused.err == f"bureau: {refused.json['detail']}\n"
+    assert bureau("query", *asked).out == ""
+    report = bureau("verify", "--json").json
+    assert (report["ok"], report["unsealed"]) == (True, 3)  # the bank's own entry, and both refusals
+
+
+def test_verify_says_yes_with_0_and_no_with_1(bureau: Bureau, open_house: House) -> None:
+    factories.bank()
+    sound = bureau("verify", "--json")
+    assert (sound.code, sound.err) == (0, "")
+    expected = {"ok": True, "size": 0, "root": None, "unsealed": 1, "faults": []}
+    assert sound.json.items() >= expected.items()
+    guard = "entry_no_update" if open_house.engine == "sqlite" else "entry_append_only ON entry"
+    with db.transaction() as tx:
+        tx.execute(text(f"DROP TRIGGER {guard}"))
+        tx.execute(text("UPDATE entry SET actor = 'nobody'"))
+    altered = bureau("verify", "--json")
+    assert (altered.code, altered.json["ok"]) == (1, False)
+    (fault,) = altered.json["faults"]
+    assert "actor" in fault["fault"]
+    told = bureau("verify")
+    assert told.code == 1
+    assert told.out.startswith(f"entry {fault['entry']}: ")
+
+
+def test_compact_says_how_many_classes_it_merged(bureau: Bureau) -> None:
+    uscc = factories.new_uscc()
+    for month in range(12):
+        factories.deliver([factories.registration(1, uscc, **{"C1.01.07": month})])
+    assert bureau("compact", "--json").json == {"compacted": 1}
+    assert bureau("compact").out == "0 classes compacted\n"

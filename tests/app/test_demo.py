@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo city as its users find it: what `bureau demo` prints, what it keeps, and who may ask what."""
+
+import json
+import re
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernel import uscc
+from tests.app.conftest import DEMO_ENTERPRISES, Ran, run_here
+
+SHAPE = {
+    "base_url": None,
+    "bank": {"institution", "client_id", "client_secret"},
+    "source": {"client_id", "client_secret"},
+    "enterprise": {"uscc", "name", "username", "password"},
+    "compliance": {"username", "password"},
+    "consent_id": None,
+}
+UNASSIGNED = "320599"
+
+
+@pytest.fixture(scope="module")
+def credentials(made_city: Path) -> dict[str, Any]:
+    return json.loads((made_city / "printed.json").read_text())  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
+def consents(made_city: Path) -> list[dict[str, Any]]:
+    return run_in(made_city, "consent", "list", "--json").json  # type: ignore[no-any-return]
+
+
+def run_in(home: Path, *arguments: str) -> Ran:
+    return run_here({"BUREAU_HOME": str(home)}, *arguments)
+
+
+def test_it_prints_the_credentials_and_keeps_them_for_its_owner_alone(
+    made_city: Path, credentials: dict[str, Any]
+) -> None:
+    kept = made_city / "demo.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert json.loads(kept.read_text()) == credentials
+    assert credentials.keys() == SHAPE.keys()
+    for name, members in SHAPE.items():
+        assert members is None or credentials[name].keys() == members
+    assert credentials["base_url"] == "http://127.0.0.1:8000"
+
+
+def test_it_moves_into_an_empty_bureau_only(city_home: Path) -> None:
+    before = (city_home / "demo.json").read_bytes()
+    assert "into an empty bureau only" in run_in(city_home, "demo", "--json").complaint
+    assert (city_home / "demo.json").read_bytes() == before
+
+
+def test_96_institutions_are_named_as_demo(made_city: Path, credentials: dict[str, Any]) -> None:
+    listed = run_in(made_city, "institution", "list", "--json").json
+    assert len(listed) == 96
+    assert all(
+        "演示" in institution["name"] and institution["status"] == "approved" for institution in listed
+    )
+    assert len({institution["name"] for institution in listed}) == 96
+    bank = {institution["institution"]: institution for institution in listed}[
+        credentials["bank"]["institution"]
+    ]
+    assert bank["kind"] == "bank"
+
+
+def test_every_code_is_valid_and_of_the_unassigned_division(consents: list[dict[str, Any]]) -> None:
+    codes = {consent["uscc"] for consent in consents}
+    assert len(codes) == DEMO_ENTERPRISES
+    assert all(uscc.is_valid(code) and uscc.division(code) == UNASSIGNED for code in codes)
+
+
+def test_the_demo_enterprise_gave_exactly_one_query_consent(
+    credentials: dict[str, Any], consents: list[dict[str, Any]]
+) -> None:
+    own = [consent for consent in consents if consent["uscc"] == credentials["enterprise"]["uscc"]]
+    assert Counter(consent["scope"] for consent in own) == {"query": 1, "collect": 1}
+    (query,) = [consent for consent in own if consent["scope"] == "query"]
+    assert query == {
+        "consent_id": credentials["consent_id"],
+        "uscc": credentials["enterprise"]["uscc"],
+        "scope": "query",
+        "grantee": credentials["bank"]["institution"],
+        "classes": [1, 2, 3, 4, 5, 6, 7],
+        "purposes": ["pre_loan"],
+        "products": ["records"],
+        "status": "active",
+        "expires_at": None,
+    }
+
+
+def test_300_other_firms_let_the_bank_find_them(
+    credentials: dict[str, Any], consents: list[dict[str, Any]]
+) -> None:
+    bank = credentials["bank"]["institution"]
+    screened = {
+        consent["uscc"]
+        for consent in consents
+        if consent["grantee"] == bank and consent["status"] == "active" and "screening" in consent["purposes"]
+    }
+    assert len(screened - {credentials["enterprise"]["uscc"]}) >= 300
+    # Whatever names the bank itself decides alone, so none of these firms may have given it another one.
+    given = Counter(consent["uscc"] for consent in consents if consent["grantee"] == bank)
+    assert set(given.values()) == {1}
+    assert all(
+        "screening" in consent["products"] for consent in consents if "screening" in consent["purposes"]
+    )
+
+
+def test_every_enterprise_lets_the_bureau_collect(consents: list[dict[str, Any]]) -> None:
+    assert sum(consent["scope"] == "collect" for consent in consents) == DEMO_ENTERPRISES
+
+
+def test_the_demo_enterprise_has_records_in_all_seven_classes(
+    city_home: Path, credentials: dict[str, Any]
+) -> None:
+    bank, enterprise = credentials["bank"]["institution"], credentials["enterprise"]
+    answered = run_in(
+        city_home, "query", "--institution", bank, "--uscc", enterprise["uscc"], "--operator", "OP-00042"
+    )
+    answer = answered.json
+    assert [found["class"] for found in answer["classes"]] == [1, 2, 3, 4, 5, 6, 7]
+    assert all(dataset["records"] for found in answer["classes"] for dataset in found["datasets"])
+    assert answer["name"] == enterprise["name"]
+    assert "演示" in answer["name"]
+    registration = answer["classes"][0]["datasets"][0]["records"][0]["items"]
+    assert registration["C1.01.02"] == enterprise["uscc"]
+    assert re.fullmatch(r"3205\d\d", registration["C1.01.17"])
+    assert registration["C1.01.17"] != UNASSIGNED  # a real district, though the code names none
+
+
+def test_what_the_city_did_is_on_its_trail(made_city: Path) -> None:
+    report = run_in(made_city, "verify", "--json").json
+    assert report["ok"] is True
+    assert report["unsealed"] > 2 * DEMO_ENTERPRISES
