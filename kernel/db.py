@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, DateTime, Engine, MetaData, TypeDecorator, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
@@ -62,17 +63,7 @@ def open_engine(url: str) -> Engine:
     if kind in ("sqlite", "sqlite+pysqlite"):
         return _open_sqlite(url)
     if kind in ("postgresql", "postgresql+psycopg"):
-        return create_engine(
-            url,
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_pre_ping=False,
-            # Statements are few and find rows by key: planning a partitioned one anew costs more than running it.
-            connect_args={
-                "options": f"-c lock_timeout={LOCK_WAIT_MS} -c timezone=UTC -c plan_cache_mode=force_generic_plan",
-                "prepare_threshold": 2,
-            },
-        )
+        return _open_postgresql(url)
     raise SettingError(f"BUREAU_DATABASE_URL names {kind!r}; {_USABLE}")
 
 
@@ -102,9 +93,9 @@ def single_write() -> Iterator[Connection]:
     a transaction like any other.
     """
     bound = current()
-    if isinstance(bound, Engine) and bound.dialect.name == "postgresql":
-        with bound.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    if isinstance(bound, Engine) and bound in _standing_alone:
+        with _standing_alone[bound].connect() as connection:
+            yield connection
     else:
         with transaction() as connection:
             yield connection
@@ -116,9 +107,9 @@ def reading() -> Iterator[Connection]:
     bound = current()
     if isinstance(bound, Connection):
         yield bound
-    elif bound.dialect.name == "postgresql":
-        with bound.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    elif bound in _standing_alone:
+        with _standing_alone[bound].connect() as connection:
+            yield connection
     else:
         with bound.connect() as connection:
             yield connection.execution_options(**{_READS_ONLY: True})
@@ -145,6 +136,21 @@ def is_lock_timeout(error: Exception) -> bool:
 
 _bound: Engine | Connection | None = None
 _READS_ONLY = "bureau_reads_only"
+# Engine → its twin whose statements stand alone. A pool of its own: to switch a connection to and fro between
+# the two ways at each use costs more than the statement.
+_standing_alone: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+
+
+def _open_postgresql(url: str) -> Engine:
+    # Statements are few and find rows by key: planning a partitioned one anew costs more than running it.
+    options = f"-c lock_timeout={LOCK_WAIT_MS} -c timezone=UTC -c plan_cache_mode=force_generic_plan"
+    settings: dict[str, Any] = {"pool_size": POOL_SIZE, "max_overflow": 0}
+    settings["connect_args"] = {"options": options, "prepare_threshold": 2}
+    engine = create_engine(url, **settings)
+    twin = create_engine(url, isolation_level="AUTOCOMMIT", **settings)
+    event.listen(engine, "engine_disposed", lambda _engine: twin.dispose())
+    _standing_alone[engine] = twin
+    return engine
 
 
 def _open_sqlite(url: str) -> Engine:

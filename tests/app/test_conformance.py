@@ -64,7 +64,7 @@ def test_whatever_is_asked_the_answer_is_as_documented(house: House, app: Flask,
         "checks": EXCLUDED,
     }
     if house.engine == "sqlite":
-        # Here what is asked about is really there; on PostgreSQL it is made up, and the boundaries are tried too.
+        # Here what is asked about is there; on PostgreSQL it is made up, and the boundaries are tried too.
         known = {"consent_id": consent, "query_id": answered["query_id"], "uscc": uscc}
         config["parameters"] = {f"path.{name}": value for name, value in known.items()}
         config["phases"]["coverage"] = {"enabled": False}
