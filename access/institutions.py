@@ -59,9 +59,7 @@ def get(tx: Connection, institution_id: str) -> auth.Institution:
     return standing(row.id, row.name, row.kind, row.status, row.products, row.purposes)
 
 
-def standing(
-    institution_id: str, name: str, kind: str, status: str, products: str, purposes: str
-) -> auth.Institution:
+def standing(institution_id: str, name: str, kind: str, status: str, products: str, purposes: str) -> auth.Institution:
     """An institution's standing from its row's columns."""
     allowed = (tuple(listed.split(",")) if listed else () for listed in (products, purposes))
     return auth.Institution(institution_id, name, kind, status, *allowed)

@@ -3,6 +3,7 @@
 
 import secrets
 from datetime import datetime
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -23,7 +24,6 @@ ROLE_SCOPES = {
     "security": frozenset({"admin"}),
 }
 _hasher = PasswordHasher()  # argon2id with the library's RFC 9106 low-memory profile
-_DECOY = _hasher.hash(secrets.token_urlsafe(16))
 
 
 def add(tx: Connection, role: str, enterprise: str | None = None, username: str | None = None) -> tuple[str, str]:
@@ -58,7 +58,7 @@ def sign_in(username: str, password: str) -> tuple[str, datetime, frozenset[str]
     with db.reading() as reading:
         row = reading.execute(select(person).where(person.c.username == username)).one_or_none()
     try:
-        _hasher.verify(row.password_hash if row else _DECOY, password)
+        _hasher.verify(row.password_hash if row else _decoy(), password)
     except VerificationError:
         row = None
     if row is None or row.status != "active":
@@ -67,3 +67,9 @@ def sign_in(username: str, password: str) -> tuple[str, datetime, frozenset[str]
     with db.transaction() as tx:
         token, expires_at = tokens.issue(tx, scopes, tokens.SESSION_LIFE, username=username)
     return token, expires_at, scopes
+
+
+@cache
+def _decoy() -> str:
+    """A hash to check a password against where there is no such person; made when first needed."""
+    return _hasher.hash(secrets.token_urlsafe(16))

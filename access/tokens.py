@@ -57,7 +57,12 @@ class Validator(BearerTokenValidator):
 
 
 def issue(
-    tx: Connection, scopes: frozenset[str], life: timedelta, *, client_id: str | None = None, username: str | None = None
+    tx: Connection,
+    scopes: frozenset[str],
+    life: timedelta,
+    *,
+    client_id: str | None = None,
+    username: str | None = None,
 ) -> tuple[str, datetime]:
     """A new token for a client or a person. Returns it, once, with its expiry."""
     return store(tx, ids.new_secret(), scopes, life, client_id=client_id, username=username)
@@ -94,9 +99,7 @@ def find(tx: Connection, secret: str) -> Token | None:
         return None
     asking = None
     if row.institution is not None:
-        asking = standing(
-            row.institution, row.name, row.kind, row.institution_status, row.products, row.purposes
-        )
+        asking = standing(row.institution, row.name, row.kind, row.institution_status, row.products, row.purposes)
     principal = Principal(
         actor=f"client:{row.client}" if row.client else f"person:{row.person}",
         scopes=frozenset(row.scopes.split()),

@@ -30,9 +30,7 @@ class Numbers(click.ParamType[Any]):
 
     name = "1,2,…"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         try:
             numbers = tuple(sorted({int(each) for each in value.split(",")}))
         except ValueError:
@@ -50,9 +48,7 @@ class Names(click.ParamType[Any]):
     def __init__(self, known: tuple[str, ...]) -> None:
         self.known = known
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         names = tuple(sorted({each.strip() for each in value.split(",")}))
         if unknown := set(names) - set(self.known):
             self.fail(f"{', '.join(sorted(unknown))}: not one of {', '.join(self.known)}", param, ctx)
@@ -95,9 +91,7 @@ class Counter(click.Group):
             raise WrongUse(error.format_message()) from error
 
 
-def command(
-    group: click.Group, name: str, *, opens: bool = True
-) -> Callable[[Callable[P, R]], click.Command]:
+def command(group: click.Group, name: str, *, opens: bool = True) -> Callable[[Callable[P, R]], click.Command]:
     """A command that says its errors in one line, and opens the bureau first unless told not to."""
 
     def decorate(function: Callable[P, R]) -> click.Command:
@@ -110,9 +104,7 @@ def command(
                     open_bureau(settings)
                 return function(*args, **kwargs)
             except DBAPIError as error:
-                failed: BureauError = SettingError(
-                    f"the database (BUREAU_DATABASE_URL) failed: {_reason(error)}"
-                )
+                failed: BureauError = SettingError(f"the database (BUREAU_DATABASE_URL) failed: {_reason(error)}")
             except BureauError as error:
                 failed = error
             except OSError as error:

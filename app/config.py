@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The settings, read from the environment here and nowhere else; one that is empty counts as not set.
 
-    BUREAU_HOME            everything the service writes (default ./var)
-    BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://… for production
-    BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREAU_DATABASE_URL)
-    BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
-    BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
-    BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
+BUREAU_HOME            everything the service writes (default ./var)
+BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://… for production
+BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREAU_DATABASE_URL)
+BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
+BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
+BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
 from dataclasses import dataclass

@@ -93,4 +93,3 @@ def _deliveries(firms: Sequence[Firm], tell: Callable[[int], None]) -> None:
     for batch in city.batches(firms):
         done += intake.receive(batch).rows
         tell(done)
-

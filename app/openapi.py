@@ -77,9 +77,7 @@ def install(app: Flask, api: Api) -> None:
 
 def document(app: Flask) -> str:
     """The document as YAML, ready to be committed."""
-    return yaml.dump(
-        app.extensions["bureau_openapi"], Dumper=_Plain, allow_unicode=True, sort_keys=True, width=110
-    )
+    return yaml.dump(app.extensions["bureau_openapi"], Dumper=_Plain, allow_unicode=True, sort_keys=True, width=110)
 
 
 def view_names(app: Flask) -> dict[tuple[str, str], str]:
@@ -103,16 +101,13 @@ def finish(spec: dict[str, Any], views: dict[tuple[str, str], str]) -> dict[str,
     components["schemas"]["OAuthError"] = OAUTH_ERROR
     components["securitySchemes"] = SECURITY
     components["headers"] = {
-        name: {"description": told, "schema": {"type": "string"}, "required": True}
-        for name, told in HEADERS.items()
+        name: {"description": told, "schema": {"type": "string"}, "required": True} for name, told in HEADERS.items()
     }
     components["responses"] = {
         status: _answer(told, "application/problem+json", "Problem", *_headers_of(status))
         for status, told in PROBLEMS.items()
     }
-    spec["paths"][PATH] = {
-        "get": {"summary": "This document.", "security": [], "tags": ["health"], "responses": {}}
-    }
+    spec["paths"][PATH] = {"get": {"summary": "This document.", "security": [], "tags": ["health"], "responses": {}}}
     spec["paths"][PATH]["get"]["responses"]["200"] = {
         "description": "OK",
         "content": {"application/json": {"schema": {"type": "object"}}},

@@ -70,7 +70,7 @@ def require_free(host: str, port: int) -> None:
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
     # A session of its own: a Ctrl-C at the terminal reaches the parent alone, which then ends the children.
     # What lies in the working folder is no module of ours (-P).
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603  # our own program and our own arguments
         [sys.executable, "-P", *arguments],
         stdin=subprocess.DEVNULL,
         start_new_session=True,

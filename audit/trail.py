@@ -173,9 +173,7 @@ def _document(said: Entry, time: datetime, salt: bytes) -> dict[str, Any]:
 
 _INSERT = Prepared(insert(entries))
 _KEYED = Prepared(
-    select(entries.c.bytes).where(
-        entries.c.actor == bindparam("actor"), entries.c.idempotency_key == bindparam("key")
-    )
+    select(entries.c.bytes).where(entries.c.actor == bindparam("actor"), entries.c.idempotency_key == bindparam("key"))
 )
 _BY_ID = Prepared(
     select(entries.c.bytes, entries.c.operator, entries.c.reference).where(entries.c.id == bindparam("entry_id"))

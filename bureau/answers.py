@@ -69,7 +69,10 @@ def _class_head(number: int) -> bytes:
 
 @cache
 def _dataset_head(dataset: str) -> bytes:
-    return b'{"dataset":%b,"name":%b,"records":[' % (_json(dataset), _json(catalogue.current().datasets[dataset].name_zh))
+    return b'{"dataset":%b,"name":%b,"records":[' % (
+        _json(dataset),
+        _json(catalogue.current().datasets[dataset].name_zh),
+    )
 
 
 def _json(value: object) -> bytes:

@@ -228,9 +228,7 @@ def _check_unit(row: _Row, item: Item, items: Mapping[str, Item]) -> None:
         raise _fault(row, f"money needs a unit, an ISO 4217 code or @ITEM, found {item.unit!r}")
 
 
-def _dataset(
-    row: _Row, items: Mapping[str, Item], classes: Collection[int], sources: Collection[str]
-) -> Dataset:
+def _dataset(row: _Row, items: Mapping[str, Item], classes: Collection[int], sources: Collection[str]) -> Dataset:
     own = {item.code: item for item in items.values() if item.dataset == row.code}
     if len(own) != _whole(row, "items", 1, 999):
         raise _fault(row, f"expected {row.cells['items']} items, found {len(own)} in items.csv")

@@ -65,9 +65,7 @@ class Region(NamedTuple):
         numbered = ((self.publication if number is None else number, count) for number, count in self.runs)
         publications = (number for number, count in numbered for _ in range(count))
         ends = accumulate(length + 1 for length in self.lengths)
-        for publication, identity, length, end in zip(
-            publications, self.identities, self.lengths, ends, strict=True
-        ):
+        for publication, identity, length, end in zip(publications, self.identities, self.lengths, ends, strict=True):
             yield Entry(self.dataset, publication, identity, bytes(self.body[end - 1 - length : end - 1]))
 
 

@@ -181,7 +181,9 @@ def _packets(
     for one in accepted:
         row, dataset = one.row, known.datasets[one.row.dataset]
         event_date = orjson.dumps(row.event_date)
-        content = mark(b"\0".join((batch.source.encode(), dataset.code.encode(), row.uscc.encode(), event_date, one.items_json)))
+        content = mark(
+            b"\0".join((batch.source.encode(), dataset.code.encode(), row.uscc.encode(), event_date, one.items_json))
+        )
         raw = b'"raw":%b,' % one.raw_json if one.raw_json else b""
         body = b'{"event_date":%b,"id":"%d.%d.%b","items":%b,%b"received_at":"%b","source":"%b"}' % (
             event_date,

@@ -221,7 +221,9 @@ def _dossier_statement() -> Any:
             "text": no_text,
             "time": no_time,
         }
-        return select(literal_column(f"'{kind}'").label("kind"), *((columns.get(n, d)).label(n) for n, d in shape.items()))
+        return select(
+            literal_column(f"'{kind}'").label("kind"), *((columns.get(n, d)).label(n) for n, d in shape.items())
+        )
 
     latest = select(func.max(publication.c.number)).where(publication.c.number <= as_of).scalar_subquery()
     point = arm("publication", publication=publication.c.number, time=publication.c.time)

@@ -150,9 +150,7 @@ def _feed(table: dict[str, Any], file: Path) -> Feed:
     return checked
 
 
-def _translation(
-    table: dict[str, Any], where: str, dataset: catalogue.Dataset, uscc_column: str
-) -> Translation:
+def _translation(table: dict[str, Any], where: str, dataset: catalogue.Dataset, uscc_column: str) -> Translation:
     items = {item.code: item for item in dataset.items}
     columns = tuple(
         _column(name, part, f"{where}columns.{name}.", items)
@@ -212,9 +210,7 @@ def _default(text: object, where: str, item: catalogue.Item | None) -> Value:
     return value
 
 
-def _check_filled(
-    filled: list[str], where: str, dataset: catalogue.Dataset, event_column: str | None
-) -> None:
+def _check_filled(filled: list[str], where: str, dataset: catalogue.Dataset, event_column: str | None) -> None:
     """Each item has one origin, and the key of the dataset has all."""
     for item in filled:
         if filled.count(item) > 1:

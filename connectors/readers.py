@@ -130,9 +130,7 @@ def _unpacked(delivery: io.BufferedIOBase) -> Iterator[io.BufferedIOBase]:
         yield stream
 
 
-def _records(
-    stream: io.BufferedIOBase, layout: Layout, packed_bytes: int
-) -> Iterator[tuple[list[str], list[str]]]:
+def _records(stream: io.BufferedIOBase, layout: Layout, packed_bytes: int) -> Iterator[tuple[list[str], list[str]]]:
     """Each record's cells (none where its quoting is broken) and its lines, which hold until the next."""
     lines: list[str] = []
     rows = csv.reader(_lines(stream, layout, packed_bytes, lines), strict=True)

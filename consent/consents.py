@@ -252,7 +252,9 @@ def _record(tx: Connection, event: Event, consent: Consent, act: Act) -> None:
 
 
 def _columns(consent: Consent) -> dict[str, Any]:
-    lists = {name: ",".join(str(each) for each in getattr(consent, name)) for name in ("classes", "products", "purposes")}
+    lists = {
+        name: ",".join(str(each) for each in getattr(consent, name)) for name in ("classes", "products", "purposes")
+    }
     plain = {name: getattr(consent, name) for name in consent.__slots__ if name not in lists}
     return plain | lists
 

@@ -39,7 +39,10 @@ def require_grantee(reading: Connection, scope: str, grantee: str) -> None:
     """Raise Invalid unless the grantee is an institution of ours, a kind of them, or the platform."""
     if scope == "collect":
         if grantee != "platform":
-            raise Invalid("a collect consent is given to the bureau: leave the grantee out", errors={"grantee": ["must be platform"]})
+            raise Invalid(
+                "a collect consent is given to the bureau: leave the grantee out",
+                errors={"grantee": ["must be platform"]},
+            )
     elif grantee.startswith("kind:"):
         if grantee.removeprefix("kind:") not in institutions.KINDS:
             raise Invalid("no such kind of institution", errors={"grantee": [f"of {', '.join(institutions.KINDS)}"]})

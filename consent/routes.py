@@ -62,7 +62,9 @@ def list_consents(asked: dict[str, Any]) -> Response:
     with db.reading() as reading:
         page = consents.listed(reading, uscc=uscc, grantees=grantees, before=before, limit=limit)
     shown = [consents.document(consent, clock.now()) for consent in page]
-    return json_response({"consents": shown, "next_cursor": cursors.encode(page[-1].id) if len(page) == limit else None})
+    return json_response(
+        {"consents": shown, "next_cursor": cursors.encode(page[-1].id) if len(page) == limit else None}
+    )
 
 
 @blp.route("/consents/<consent_id>")

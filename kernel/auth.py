@@ -14,7 +14,6 @@ from flask import g, request
 
 from kernel.errors import NotPermitted, Unauthenticated
 
-
 ANY_SCOPE = ""  # for the few routes that any valid token may call
 
 

@@ -119,7 +119,9 @@ def open_purpose_keys(tx: Connection, root: Key) -> dict[str, Key]:
     """The newest key of each purpose; raises SettingError where the root key is not the one that wrapped them."""
     rows = tx.execute(select(purpose_key).order_by(purpose_key.c.version)).all()
     try:
-        opened = {row.purpose: root.unwrap(row.wrapped, _bound_to(row.purpose, row.version), row.version) for row in rows}
+        opened = {
+            row.purpose: root.unwrap(row.wrapped, _bound_to(row.purpose, row.version), row.version) for row in rows
+        }
     except Altered as error:
         raise SettingError("the root key does not open this database's keys: restore the key made with it") from error
     if missing := set(PURPOSES) - set(opened):

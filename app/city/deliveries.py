@@ -59,10 +59,7 @@ SUPPLIES = (
     Supply("C4.03", "S17", "end", registers.certificate),
     Supply("C4.05", "S29", "end", registers.patents),
     Supply("C4.07", "S04", "end", registers.tax_grades),
-    *(
-        Supply("C4.10", authority, "end", partial(events.penalties, authority))
-        for authority in events.AUTHORITIES
-    ),
+    *(Supply("C4.10", authority, "end", partial(events.penalties, authority)) for authority in events.AUTHORITIES),
     Supply("C5.01", "S41", "end", events.suits),
     Supply("C5.04", "S41", "end", events.enforcement),
     Supply("C5.05", "S41", "end", events.dishonesty),
@@ -117,9 +114,7 @@ def _calendar(last: Month, months: int) -> Iterator[tuple[Month, Supply]]:
     begin = last.serial - months + 1
     yield from ((last, supply) for supply in SUPPLIES if supply.rhythm == "start")
     for month in MONTHS[begin - 24 : last.serial + 1]:
-        yield from (
-            (month, supply) for supply in SUPPLIES if _is_due(supply.rhythm, month, begin, last.serial)
-        )
+        yield from ((month, supply) for supply in SUPPLIES if _is_due(supply.rhythm, month, begin, last.serial))
     yield from ((last, supply) for supply in SUPPLIES if supply.rhythm == "end")
 
 

@@ -164,10 +164,7 @@ def _enforced(firm: Firm, month: Month) -> list[tuple[int, int, int]]:
     months = list(range(month.serial - failing + 4, month.serial + 1, 3)) if failing else []
     if not failing and firm.key % 100 == 7:
         months = [max(firm.founded_month, month.serial - 20)]
-    return [
-        (n, serial, firm.revenue_fen * (5 + (firm.key + n * 7) % 40) // 100)
-        for n, serial in enumerate(months)
-    ]
+    return [(n, serial, firm.revenue_fen * (5 + (firm.key + n * 7) % 40) // 100) for n, serial in enumerate(months)]
 
 
 def dishonesty(firm: Firm, month: Month) -> Facts:

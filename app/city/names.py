@@ -91,9 +91,7 @@ def demo_institutions() -> tuple[tuple[str, str], ...]:
 
 def uscc_of(number: int, seed: int) -> str:
     """The USCC of the city's enterprise `number`: distinct below 31**6, both of its check symbols right."""
-    rest = (
-        number * 524_287_001 + seed * 7_368_787
-    ) % ORGANISATIONS  # one to one: 31 does not divide the factor
+    rest = (number * 524_287_001 + seed * 7_368_787) % ORGANISATIONS  # one to one: 31 does not divide the factor
     symbols = ""
     for _ in range(6):
         rest, symbol = divmod(rest, len(SYMBOLS))

@@ -10,8 +10,6 @@ import consent.models
 import kernel.models
 from kernel.db import metadata
 
-assert access.models and audit.models and bureau.models and consent.models and kernel.models
-
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,

@@ -155,7 +155,7 @@ def test_a_truncated_delivery_is_named_with_the_remedy_and_nothing_of_it_is_visi
 def test_a_bad_setting_stops_every_command_and_is_named(
     bureau: Bureau, setting: str, value: str, named: str
 ) -> None:
-    for command in (["verify"], ["institution", "list"], ["worker"], ["up", "--port", "1"]):
+    for command in (["verify"], ["institution", "list"], ["worker"], ["serve"], ["up"]):
         failed = bureau(*command, **{setting: value})
         assert named in failed.complaint
         assert "secret" not in failed.complaint

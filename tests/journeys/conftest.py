@@ -39,7 +39,10 @@ def shared_house(
     """As `open_house`, for all stories of a module: none of them ends what another one needs."""
     name = f"shared_{worker_id}"
     if request.param == "sqlite":
-        template, file = request.getfixturevalue("sqlite_template"), tmp_path_factory.mktemp("shared") / "bureau.db"
+        template, file = (
+            request.getfixturevalue("sqlite_template"),
+            tmp_path_factory.mktemp("shared") / "bureau.db",
+        )
         house = House("sqlite", f"sqlite:///{shutil.copy(template, file)}", home)
     else:
         template = request.getfixturevalue("postgres_template")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`bureau serve` as processes of its own, reached over HTTP only, and gone at the end whatever happened.
 
-Every process of a service carries a mark in its environment, so that those which were left behind by a kill are
-found too, whoever their parent is now (Linux: /proc).
+Every process of a service carries a mark in its environment, so that those which were left behind by a kill
+are found too, whoever their parent is now (Linux: /proc).
 """
 
 import contextlib
@@ -61,7 +61,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def call(self, method: str, path: str, body: Any = None, within_s: float = 30, **headers: str) -> Reply:
-        """One request on a connection of its own. A dict is sent as JSON; `_` in a header's name stands for `-`."""
+        """One request on its own connection. A dict is sent as JSON; `_` in a header's name stands for `-`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=within_s)
         with contextlib.closing(connection):
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -86,7 +86,7 @@ class Service:
 def served(
     environment: Mapping[str, str], log: Path, *, port: int | None = None, workers: int = 2
 ) -> Iterator[Service]:
-    """A service that is ready; at the end it is stopped, and it is a failure if any of its processes remains."""
+    """A service that is ready; it is stopped at the end, and must then have left no process behind."""
     with started(environment, log, port=port, workers=workers) as service:
         wait_until_ready(service)
         yield service
@@ -132,7 +132,7 @@ def kill(service: Service) -> None:
 
 
 def wait_until_ready(service: Service) -> None:
-    """Wait for /readyz of all workers; raises AssertionError with the service's own words where it ends instead."""
+    """Wait until all workers listen and one is ready; fails with the service's own words where it ends instead."""
 
     def ready() -> bool:
         assert service.process.poll() is None, service.log.read_text()
@@ -151,14 +151,18 @@ def wait_until(true: Any, within_s: float) -> bool:
     while not true():
         if time.monotonic() > give_up:
             return False
-        time.sleep(0.02)
+        time.sleep(0.05)
     return True
 
 
-def run(environment: Mapping[str, str], *arguments: str, within_s: float = 60) -> subprocess.CompletedProcess[str]:
+def run(
+    environment: Mapping[str, str], *arguments: str, within_s: float = 60
+) -> subprocess.CompletedProcess[str]:
     """A `bureau` command as a process of its own."""
     env = clean_environment() | dict(environment)
-    return subprocess.run([BUREAU, *arguments], env=env, capture_output=True, text=True, timeout=within_s, check=False)
+    return subprocess.run(
+        [BUREAU, *arguments], env=env, capture_output=True, text=True, timeout=within_s, check=False
+    )
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a caller who does something wrong is told, over HTTP: the documented answer, and never a record."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ def bearer(shared_service: Service, shared_cast: Cast) -> str:
 
 
 @pytest.fixture(autouse=True)
-def no_record_leaves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_record_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is not a 2xx holds nothing of what the enterprise has on file."""
     call = Service.call
 
@@ -28,10 +27,11 @@ def no_record_leaves(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return reply
 
     monkeypatch.setattr(Service, "call", watched)
-    yield
 
 
-def test_another_institutions_token_opens_nothing(shared_service: Service, shared_cast: Cast, bearer: str) -> None:
+def test_another_institutions_token_opens_nothing(
+    shared_service: Service, shared_cast: Cast, bearer: str
+) -> None:
     mine = ask(shared_service, bearer, shared_cast.enterprise.uscc)
     stranger = token(shared_service, new_bank())
 
@@ -56,7 +56,9 @@ def test_a_revoked_token_fails_at_the_next_request(shared_service: Service, shar
     refused = ask(shared_service, bearer, shared_cast.enterprise.uscc)
     assert (refused.status, refused.problem) == (401, "invalid-token")
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]
-    assert shared_service.call("POST", "/oauth/introspect", f"token={bearer}", **form).json == {"active": False}
+    assert shared_service.call("POST", "/oauth/introspect", f"token={bearer}", **form).json == {
+        "active": False
+    }
 
 
 def test_an_expired_token_is_worth_nothing(shared_service: Service, shared_cast: Cast) -> None:
@@ -89,7 +91,9 @@ def test_an_enterprise_cannot_ask_as_a_bank_does(shared_service: Service, shared
     assert (refused.status, refused.problem) == (403, "insufficient-scope")
 
 
-def test_an_enterprise_cannot_grant_for_another_nor_read_its_log(shared_service: Service, shared_cast: Cast) -> None:
+def test_an_enterprise_cannot_grant_for_another_nor_read_its_log(
+    shared_service: Service, shared_cast: Cast
+) -> None:
     session, other = sign_in(shared_service, shared_cast.enterprise), factories.new_uscc()
     granted = grant(shared_service, session, shared_cast, uscc=other)
     assert (granted.status, granted.problem) == (403, "not-your-enterprise")
@@ -97,7 +101,9 @@ def test_an_enterprise_cannot_grant_for_another_nor_read_its_log(shared_service:
     assert (log.status, log.problem) == (403, "not-your-enterprise")
 
 
-def test_an_unknown_enterprise_is_refused_like_one_without_consent(shared_service: Service, bearer: str) -> None:
+def test_an_unknown_enterprise_is_refused_like_one_without_consent(
+    shared_service: Service, bearer: str
+) -> None:
     refused = ask(shared_service, bearer, factories.new_uscc())
     assert (refused.status, refused.problem) == (403, "no-consent")
 
@@ -139,7 +145,12 @@ def test_the_same_key_with_another_body_is_refused_and_leaves_no_entry(
 def test_a_question_without_a_proper_key_is_malformed(
     shared_service: Service, shared_cast: Cast, bearer: str, key: str | None
 ) -> None:
-    body = {"uscc": shared_cast.enterprise.uscc, "purpose": "pre_loan", "product": "records", "operator": "OP-00042"}
+    body = {
+        "uscc": shared_cast.enterprise.uscc,
+        "purpose": "pre_loan",
+        "product": "records",
+        "operator": "OP-00042",
+    }
     headers = {"Authorization": f"Bearer {bearer}"} | ({} if key is None else {"Idempotency_Key": key})
     refused = shared_service.call("POST", "/v1/credit-queries", body, **headers)
     assert (refused.status, refused.problem) == (400, "idempotency-key-required")
@@ -151,14 +162,22 @@ def test_a_question_without_a_proper_key_is_malformed(
     ids=["half", "not utf-8", "lone surrogate", "NaN", "deep"],
 )
 def test_a_body_that_is_not_json_is_malformed(shared_service: Service, bearer: str, body: bytes) -> None:
-    headers = {"Authorization": f"Bearer {bearer}", "Idempotency_Key": "malformed", "Content_Type": "application/json"}
+    headers = {
+        "Authorization": f"Bearer {bearer}",
+        "Idempotency_Key": "malformed",
+        "Content_Type": "application/json",
+    }
     refused = shared_service.call("POST", "/v1/credit-queries", body, **headers)
     assert (refused.status, refused.problem) == (400, "malformed-request")
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"text"', b"1"])
 def test_a_body_that_is_no_object_is_told_so(shared_service: Service, bearer: str, body: bytes) -> None:
-    headers = {"Authorization": f"Bearer {bearer}", "Idempotency_Key": "no-object", "Content_Type": "application/json"}
+    headers = {
+        "Authorization": f"Bearer {bearer}",
+        "Idempotency_Key": "no-object",
+        "Content_Type": "application/json",
+    }
     refused = shared_service.call("POST", "/v1/credit-queries", body, **headers)
     assert (refused.status, refused.problem) == (422, "invalid-field")
 
@@ -192,9 +211,13 @@ def test_a_wrong_field_is_named(
     assert list(refused.json["errors"]) == [field]
 
 
-def test_a_wrong_password_and_an_unknown_name_are_told_the_same(shared_service: Service, shared_cast: Cast) -> None:
+def test_a_wrong_password_and_an_unknown_name_are_told_the_same(
+    shared_service: Service, shared_cast: Cast
+) -> None:
     wrong = {"username": shared_cast.enterprise.username, "password": "wrong"}
-    told = [shared_service.call("POST", "/v1/sessions", body) for body in (wrong, {**wrong, "username": "nobody"})]
+    told = [
+        shared_service.call("POST", "/v1/sessions", body) for body in (wrong, {**wrong, "username": "nobody"})
+    ]
     assert [(reply.status, reply.problem) for reply in told] == [(401, "sign-in-failed")] * 2
     assert told[0].json["detail"] == told[1].json["detail"]
 
@@ -216,7 +239,7 @@ def test_what_is_not_there_is_a_problem_too(shared_service: Service) -> None:
 
 
 def test_a_client_behind_the_city_s_proxy_gets_a_token(shared_service: Service, shared_cast: Cast) -> None:
-    """TLS ends at the proxy, which passes the public name on as Host: this is plain HTTP under a foreign name."""
+    """TLS ends at the proxy, which passes the public name on as Host: plain HTTP under a foreign name."""
     headers = {"Host": "bureau.example", "Authorization": shared_cast.bank.basic}
     headers["Content_Type"] = "application/x-www-form-urlencoded"
     issued = shared_service.call("POST", "/oauth/token", "grant_type=client_credentials", **headers)

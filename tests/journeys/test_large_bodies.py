@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bodies of a hundred megabytes, and requests that never end: each is turned away, and others are answered."""
+"""Bodies of a hundred megabytes, and requests that never end: turned away, while others are answered."""
 
 import select
 import socket
@@ -51,8 +51,8 @@ def test_a_body_of_100_megabytes_is_turned_away_and_never_held(
 
     answer, sent = send_huge(shared_service, path, content_type, "" if refused_unread else bearer, chunked)
 
-    # Whoever goes on sending may find the connection closed before it reads the answer. What says its length may
-    # be refused for another reason first, unread; what does not is read as far as the limit before all else.
+    # Whoever goes on sending may find the connection closed before it reads the answer. What says its length
+    # may be refused for another reason, unread; what does not is read as far as the limit before all else.
     expected = {b"413"} if chunked or not refused_unread else {refused_unread}
     assert not answer or answer.split(b" ", 2)[1] in expected, answer
     assert sent < HUGE_BYTES
@@ -117,10 +117,8 @@ def dawdlers(shared_service: Service) -> Iterator[list[socket.socket]]:
         connection.close()
 
 
-def send_huge(
-    served: Service, path: str, content_type: str, bearer: str, chunked: bool
-) -> tuple[bytes, int]:
-    """Send a huge body until someone stops us. Returns what came back (nothing, if cut off) and bytes sent."""
+def send_huge(served: Service, path: str, content_type: str, bearer: str, chunked: bool) -> tuple[bytes, int]:
+    """Send a huge body until someone stops us. Returns what came back (nothing, if cut off) and how much went."""
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {HUGE_BYTES}"
     head = f"POST {path} HTTP/1.1\r\nHost: bureau\r\nContent-Type: {content_type}\r\n{length}\r\n"
     head += "Idempotency-Key: huge\r\n" + (f"Authorization: Bearer {bearer}\r\n" if bearer else "")

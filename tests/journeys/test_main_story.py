@@ -41,7 +41,11 @@ def test_a_bank_asks_and_the_enterprise_revokes_and_grants_anew(
     assert first.headers["content-digest"] == content_digest(first.body)
     assert first.headers["x-request-id"]
     answer = first.json
-    assert (answer["uscc"], answer["name"], answer["consent_id"]) == (enterprise.uscc, ENTERPRISE_NAME, cast.consent)
+    assert (answer["uscc"], answer["name"], answer["consent_id"]) == (
+        enterprise.uscc,
+        ENTERPRISE_NAME,
+        cast.consent,
+    )
     (record,) = answer["classes"][0]["datasets"][0]["records"]
     assert record["items"]["C1.01.01"] == ENTERPRISE_NAME
     assert record["items"]["C1.01.07"] == 200_000_000

@@ -16,10 +16,12 @@ from tests.journeys.cast import ENTERPRISE_NAME, Cast, ask, grant, read_access_l
 from tests.journeys.service import Reply, Service
 
 BREAK = {
-    "sqlite": ["CREATE TRIGGER broken BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"],
+    "sqlite": [
+        "CREATE TRIGGER broken BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+    ],
     "postgresql": [
-        "CREATE FUNCTION break_entry() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$",
+        """CREATE FUNCTION break_entry() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$""",
         "CREATE TRIGGER broken BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION break_entry()",
     ],
 }
@@ -83,7 +85,10 @@ def test_when_every_connection_is_cut_the_service_recovers_by_itself(served: Ser
         asked = [one for each in running for one in each.result()]
 
     assert {reply.status for _, reply in asked} <= {200, 503}
-    assert {reply.problem for _, reply in asked if reply.status == 503} <= {"audit-unavailable", "unavailable"}
+    assert {reply.problem for _, reply in asked if reply.status == 503} <= {
+        "audit-unavailable",
+        "unavailable",
+    }
     assert any(reply.status == 503 for _, reply in asked), "nothing was cut"
     late = [reply.status for sent_at, reply in asked if sent_at > cut_at + 0.5]
     assert late

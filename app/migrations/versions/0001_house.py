@@ -55,9 +55,7 @@ def guard_on_postgresql() -> None:
         "CREATE FUNCTION note_unsealed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "INSERT INTO unsealed (entry) VALUES (NEW.id); RETURN NULL; END $$"
     )
-    op.execute(
-        "CREATE TRIGGER entry_is_unsealed AFTER INSERT ON entry FOR EACH ROW EXECUTE FUNCTION note_unsealed()"
-    )
+    op.execute("CREATE TRIGGER entry_is_unsealed AFTER INSERT ON entry FOR EACH ROW EXECUTE FUNCTION note_unsealed()")
 
 
 def guard_on_sqlite() -> None:
@@ -69,8 +67,7 @@ def guard_on_sqlite() -> None:
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
     op.execute(
-        "CREATE TRIGGER entry_is_unsealed AFTER INSERT ON entry "
-        "BEGIN INSERT INTO unsealed (entry) VALUES (NEW.id); END"
+        "CREATE TRIGGER entry_is_unsealed AFTER INSERT ON entry BEGIN INSERT INTO unsealed (entry) VALUES (NEW.id); END"
     )
 
 
