@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP child of `bureau serve`: granian over `app.wsgi:application`."""
+"""The HTTP child of `bureau serve`: granian over `app.wsgi:application`, behind `app.lobby`."""
 
 import sys
 
@@ -8,6 +8,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 THREADS = 3  # questions at once in each worker process: more would only fight for the interpreter's lock
+CALLERS = 128  # requests of each worker process that may be coming in at once; few of them are at work
 BACKLOG = 1024  # connections that may wait for a worker
 STOP_WITHIN_S = 5  # a caller who never finishes keeps no worker alive longer than this
 
@@ -15,12 +16,12 @@ STOP_WITHIN_S = 5  # a caller who never finishes keeps no worker alive longer th
 def run(host: str, port: int, workers: int) -> None:
     """Serve until told to stop; a worker process that dies is started again."""
     Server(
-        "app.wsgi:application",
+        "app.lobby:receive",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=workers,
-        blocking_threads=THREADS,
+        blocking_threads=CALLERS,
         backlog=BACKLOG,
         websockets=False,
         log_level=LogLevels.error,

@@ -96,9 +96,7 @@ def made_city(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
             environment = {"BUREAU_HOME": str(home)}
             made = service.run(environment, "init")
             assert made.returncode == 0, made.stderr
-            filled = service.run(
-                environment, "demo", "--enterprises", str(DEMO_ENTERPRISES), "--json", within_s=300
-            )
+            filled = service.run(environment, "demo", "--enterprises", str(DEMO_ENTERPRISES), "--json", within_s=300)
             assert filled.returncode == 0, filled.stderr
             (home / "printed.json").write_text(filled.stdout)
     return home

@@ -77,9 +77,7 @@ COLUMNS = "企业名称,统一社会信用代码,注册日期,企业类型,注�
         ("nonsense", "No such command 'nonsense'"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
-    bureau: Bureau, tmp_path: Path, command: str, named: str
-) -> None:
+def test_what_cannot_be_done_is_said_in_one_line(bureau: Bureau, tmp_path: Path, command: str, named: str) -> None:
     file = tmp_path / "delivery.csv"
     file.write_text("a,b\n1,2\n")
     bank = factories.bank("演示已有")
@@ -116,8 +114,7 @@ def test_a_truncated_delivery_is_named_with_the_remedy_and_nothing_of_it_is_visi
     enterprise, bank = factories.new_uscc(), factories.bank()
     factories.consent(enterprise, bank)
     rows = [
-        f"苏州演示公司{number},{enterprise},2019-05-06,有限责任公司,200(万),制造,江苏,苏州"
-        for number in range(2_000)
+        f"苏州演示公司{number},{enterprise},2019-05-06,有限责任公司,200(万),制造,江苏,苏州" for number in range(2_000)
     ]
     whole = gzip.compress("\n".join([COLUMNS, *rows]).encode())
     file = tmp_path / "register.csv.gz"
@@ -130,10 +127,7 @@ def test_a_truncated_delivery_is_named_with_the_remedy_and_nothing_of_it_is_visi
     asked = ["query", "--institution", bank, "--uscc", enterprise, "--operator", "OP-00042"]
     assert bureau(*asked).json["classes"] == []
     file.write_bytes(whole)
-    assert (
-        bureau("collect", "market-regulation-register", "--file", str(file), "--json").json["accepted"]
-        == 2_000
-    )
+    assert bureau("collect", "market-regulation-register", "--file", str(file), "--json").json["accepted"] == 2_000
     assert len(bureau(*asked).json["classes"]) == 1
 
 
@@ -152,9 +146,7 @@ def test_a_truncated_delivery_is_named_with_the_remedy_and_nothing_of_it_is_visi
         ("LOG_LEVEL", "loud", "BUREAU_LOG_LEVEL"),
     ],
 )
-def test_a_bad_setting_stops_every_command_and_is_named(
-    bureau: Bureau, setting: str, value: str, named: str
-) -> None:
+def test_a_bad_setting_stops_every_command_and_is_named(bureau: Bureau, setting: str, value: str, named: str) -> None:
     for command in (["verify"], ["institution", "list"], ["worker"], ["serve"], ["up"]):
         failed = bureau(*command, **{setting: value})
         assert named in failed.complaint
@@ -169,9 +161,7 @@ def test_a_database_that_is_no_bureau_s_is_said(bureau: Bureau, tmp_path: Path) 
 
 
 @ONE_ENGINE
-def test_a_root_key_that_others_can_read_is_refused(
-    bureau: Bureau, open_house: House, tmp_path: Path
-) -> None:
+def test_a_root_key_that_others_can_read_is_refused(bureau: Bureau, open_house: House, tmp_path: Path) -> None:
     key = tmp_path / "open.key"
     key.write_bytes((open_house.home / "keys" / "root.key").read_bytes())
     key.chmod(0o644)

@@ -29,9 +29,7 @@ def test_every_setting_is_documented(name: str) -> None:
 
 def test_no_document_tells_of_a_setting_that_is_not_read() -> None:
     documents = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
-    told = set(
-        NAME.findall("\n".join(file.read_text() for file in [*documents, *(ROOT / "docs").rglob("*.md")]))
-    )
+    told = set(NAME.findall("\n".join(file.read_text() for file in [*documents, *(ROOT / "docs").rglob("*.md")])))
     assert told - READ - FOR_TESTS == set()
 
 

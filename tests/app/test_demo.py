@@ -59,13 +59,9 @@ def test_it_moves_into_an_empty_bureau_only(city_home: Path) -> None:
 def test_96_institutions_are_named_as_demo(made_city: Path, credentials: dict[str, Any]) -> None:
     listed = run_in(made_city, "institution", "list", "--json").json
     assert len(listed) == 96
-    assert all(
-        "演示" in institution["name"] and institution["status"] == "approved" for institution in listed
-    )
+    assert all("演示" in institution["name"] and institution["status"] == "approved" for institution in listed)
     assert len({institution["name"] for institution in listed}) == 96
-    bank = {institution["institution"]: institution for institution in listed}[
-        credentials["bank"]["institution"]
-    ]
+    bank = {institution["institution"]: institution for institution in listed}[credentials["bank"]["institution"]]
     assert bank["kind"] == "bank"
 
 
@@ -94,9 +90,7 @@ def test_the_demo_enterprise_gave_exactly_one_query_consent(
     }
 
 
-def test_300_other_firms_let_the_bank_find_them(
-    credentials: dict[str, Any], consents: list[dict[str, Any]]
-) -> None:
+def test_300_other_firms_let_the_bank_find_them(credentials: dict[str, Any], consents: list[dict[str, Any]]) -> None:
     bank = credentials["bank"]["institution"]
     screened = {
         consent["uscc"]
@@ -107,22 +101,16 @@ def test_300_other_firms_let_the_bank_find_them(
     # Whatever names the bank itself decides alone, so none of these firms may have given it another one.
     given = Counter(consent["uscc"] for consent in consents if consent["grantee"] == bank)
     assert set(given.values()) == {1}
-    assert all(
-        "screening" in consent["products"] for consent in consents if "screening" in consent["purposes"]
-    )
+    assert all("screening" in consent["products"] for consent in consents if "screening" in consent["purposes"])
 
 
 def test_every_enterprise_lets_the_bureau_collect(consents: list[dict[str, Any]]) -> None:
     assert sum(consent["scope"] == "collect" for consent in consents) == DEMO_ENTERPRISES
 
 
-def test_the_demo_enterprise_has_records_in_all_seven_classes(
-    city_home: Path, credentials: dict[str, Any]
-) -> None:
+def test_the_demo_enterprise_has_records_in_all_seven_classes(city_home: Path, credentials: dict[str, Any]) -> None:
     bank, enterprise = credentials["bank"]["institution"], credentials["enterprise"]
-    answered = run_in(
-        city_home, "query", "--institution", bank, "--uscc", enterprise["uscc"], "--operator", "OP-00042"
-    )
+    answered = run_in(city_home, "query", "--institution", bank, "--uscc", enterprise["uscc"], "--operator", "OP-00042")
     answer = answered.json
     assert [found["class"] for found in answer["classes"]] == [1, 2, 3, 4, 5, 6, 7]
     assert all(dataset["records"] for found in answer["classes"] for dataset in found["datasets"])

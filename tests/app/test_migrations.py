@@ -65,6 +65,4 @@ def differences(tx: Connection) -> list[Any]:
 
     options = {"compare_type": True, "include_object": is_ours, "target_metadata": db.metadata}
     found = compare_metadata(MigrationContext.configure(tx, opts=options), db.metadata)
-    return [
-        one for difference in found for one in (difference if isinstance(difference, list) else [difference])
-    ]
+    return [one for difference in found for one in (difference if isinstance(difference, list) else [difference])]

@@ -43,9 +43,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
 
 def test_the_committed_document_is_the_generated_one(generated: str) -> None:
     committed = (OPENAPI / "bureau.yaml").read_text(encoding="utf-8")
-    assert committed == generated, (
-        "the API changed and its document did not: run `make openapi`, read the difference"
-    )
+    assert committed == generated, "the API changed and its document did not: run `make openapi`, read the difference"
 
 
 def test_the_served_document_is_the_committed_one(client: FlaskClient) -> None:
@@ -61,21 +59,15 @@ def test_every_schema_in_it_is_valid_json_schema(document: dict[str, Any]) -> No
     for name, schema in document["components"]["schemas"].items():
         jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
         for member in schema.get("properties", {}).values():
-            assert not ({"enum", "const"} & member.keys() and member.get("type") == "array"), (
-                f"{name}: unsatisfiable"
-            )
+            assert not ({"enum", "const"} & member.keys() and member.get("type") == "array"), f"{name}: unsatisfiable"
 
 
 def test_every_reference_leads_somewhere_and_every_part_is_used(document: dict[str, Any]) -> None:
     used = set(references(document))
-    there = {
-        f"#/components/{kind}/{name}" for kind, parts in document["components"].items() for name in parts
-    }
+    there = {f"#/components/{kind}/{name}" for kind, parts in document["components"].items() for name in parts}
     assert used <= there
     unused = (
-        there
-        - used
-        - {f"#/components/securitySchemes/{name}" for name in document["components"]["securitySchemes"]}
+        there - used - {f"#/components/securitySchemes/{name}" for name in document["components"]["securitySchemes"]}
     )
     assert unused == set()
 
@@ -84,13 +76,10 @@ def test_every_route_is_in_it_and_nothing_else(app: Flask, document: dict[str, A
     assert operations(document).keys() == openapi.view_names(app).keys()
 
 
-def test_every_operation_has_a_name_of_its_own_and_says_who_may_call(
-    app: Flask, document: dict[str, Any]
-) -> None:
+def test_every_operation_has_a_name_of_its_own_and_says_who_may_call(app: Flask, document: dict[str, Any]) -> None:
     views = openapi.view_names(app)
     access = {
-        view.rpartition(".")[2]: getattr(function, "access", None)
-        for view, function in app.view_functions.items()
+        view.rpartition(".")[2]: getattr(function, "access", None) for view, function in app.view_functions.items()
     }
     names = [operation["operationId"] for operation in operations(document).values()]
     assert len(names) == len(set(names))

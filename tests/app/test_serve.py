@@ -83,9 +83,7 @@ def test_a_housekeeping_process_that_dies_is_started_again(open_house: House, tm
 def test_where_the_http_process_dies_the_service_ends_and_says_so(open_house: House, tmp_path: Path) -> None:
     with service.served(open_house.environment, tmp_path / "log") as running:
         (http,) = [
-            number
-            for number in running.processes()
-            if b"app.http" in command_of(number) and not is_worker(number)
+            number for number in running.processes() if b"app.http" in command_of(number) and not is_worker(number)
         ]
         os.kill(http, signal.SIGKILL)
         assert running.process.wait(GONE_WITHIN_S) != 0
@@ -111,8 +109,7 @@ def test_a_port_in_use_is_said_in_one_line(open_house: House, tmp_path: Path) ->
         refused = service.run(open_house.environment, "serve", "--port", taken)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert (
-        refused.stderr
-        == f"bureau: cannot listen on 127.0.0.1:{taken}: Address already in use; choose another --port\n"
+        refused.stderr == f"bureau: cannot listen on 127.0.0.1:{taken}: Address already in use; choose another --port\n"
     )
 
 

@@ -24,17 +24,13 @@ from tests.bureau.histories import History, answer, case_filed, electricity, ent
 from tests.conftest import House
 from tests.factories import COUNTER, consent, deliver, new_uscc, registration
 
-in_one_house = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+in_one_house = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ENTERPRISES = [new_uscc() for _ in range(3)]
 SOLE_TRADER = "92320505MA1XY8014" + uscc.check_symbol("92320505MA1XY8014")
 REFUSED = {"92": "sole-trader"}
 texts = st.text(st.characters(), max_size=8)  # NUL and lone surrogates among them
 codes = st.sampled_from([*ENTERPRISES, SOLE_TRADER, "320500000012345", "\0", "\ud800", ""])
-values: st.SearchStrategy[Any] = (
-    texts | st.none() | st.integers() | st.floats() | st.booleans() | st.lists(texts)
-)
+values: st.SearchStrategy[Any] = texts | st.none() | st.integers() | st.floats() | st.booleans() | st.lists(texts)
 rows: st.SearchStrategy[Row | Unreadable] = st.one_of(
     st.builds(lambda code, name: registration(0, code, name), codes, texts),
     st.builds(lambda code, month, used: electricity(0, code, month, used), codes,
@@ -77,11 +73,7 @@ def test_every_row_is_accepted_or_rejected_whatever_it_holds(
     assert len({number for number, _, _ in kept}) == len(kept)
     told = [orjson.loads(answer(code)) for code in ENTERPRISES]
     ids = [
-        record["id"]
-        for one in told
-        for part in one["classes"]
-        for of in part["datasets"]
-        for record in of["records"]
+        record["id"] for one in told for part in one["classes"] for of in part["datasets"] for record in of["records"]
     ]
     assert len(ids) == len(set(ids))
     mine = {int(name.split(".")[1]) for name in ids if name.split(".")[0] == receipt.batch}
@@ -107,6 +99,17 @@ def test_rejected_rows_can_be_read_again_in_the_sources_own_words(house: House) 
             assert row.uscc is None
             assert "甲".encode() not in row.ciphertext
             assert b"nobody" not in row.ciphertext
+
+
+def test_a_name_that_no_database_can_hold_is_dropped_with_a_warning(house: House) -> None:
+    code = new_uscc()
+    receipt = deliver([registration(1, code, "演示\0有限公司"), registration(2, code, "演示\ud800")])
+    assert (receipt.accepted, receipt.reasons) == (1, {"unencodable-text": 1})
+    assert receipt.warnings == {"C1.01.01 not-string": 1}
+    document = orjson.loads(answer(code))
+    (record,) = document["classes"][0]["datasets"][0]["records"]
+    assert (document["name"], record["items"]["C1.01.01"]) == (None, None)
+    assert record["raw"]["C1.01.01"] == "演示\0有限公司"
 
 
 def test_a_reject_moved_to_another_row_does_not_open(house: House) -> None:
@@ -172,9 +175,7 @@ def test_repeats_are_counted_within_a_batch_across_its_chunks_and_across_batches
 
 
 def test_a_batch_is_on_the_trail_with_its_source_its_digest_and_its_counts(house: House) -> None:
-    receipt = deliver(
-        [registration(1, ENTERPRISES[0]), registration(2, "nobody")], digest="e" * 64, source="S02"
-    )
+    receipt = deliver([registration(1, ENTERPRISES[0]), registration(2, "nobody")], digest="e" * 64, source="S02")
     (entry,) = entries("batch.received")
     assert (entry["actor"], entry["publication"]) == ("source:S02", 1)
     assert entry["detail"] == {
@@ -192,9 +193,7 @@ def test_rows_that_hang_on_consent_need_one_to_collection_in_force(house: House,
     collect = consent(ended, scope="collect")
     with db.transaction() as tx:
         consents.revoke(tx, collect, COUNTER)
-    everyone = [
-        registration(number, code) for number, code in enumerate((bare, given_, ended, asked_only), 1)
-    ]
+    everyone = [registration(number, code) for number, code in enumerate((bare, given_, ended, asked_only), 1)]
     receipt = deliver(everyone, basis=basis)
     assert (receipt.accepted, receipt.reasons) == (1, {"no-collection-consent": 3})
     assert [number for number, _, _ in rejects(receipt.batch)] == [1, 3, 4]
@@ -238,9 +237,7 @@ def test_a_broken_delivery_stays_open_and_invisible_and_is_resumed_to_what_it_wo
         assert [record for part in shown for of in part["datasets"] for record in of["records"]] == records
 
 
-def test_the_folios_of_an_open_batch_are_no_one_elses_business(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_folios_of_an_open_batch_are_no_one_elses_business(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are not in a dossier, not merged, and do not hold up later batches."""
     monkeypatch.setattr(intake, "CHUNK_ROWS", 1)
     history = History(new_uscc())

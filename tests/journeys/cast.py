@@ -70,9 +70,7 @@ def new_enterprise() -> Enterprise:
 
 def fetch_token(served: Service, bank: Bank, **parameters: str) -> Reply:
     """The bank's client asks for an access token (RFC 6749 §4.4)."""
-    form = "&".join(
-        f"{name}={value}" for name, value in {"grant_type": "client_credentials", **parameters}.items()
-    )
+    form = "&".join(f"{name}={value}" for name, value in {"grant_type": "client_credentials", **parameters}.items())
     content_type = "application/x-www-form-urlencoded"
     return served.call("POST", "/oauth/token", form, Authorization=bank.basic, Content_Type=content_type)
 
@@ -92,12 +90,10 @@ def sign_in(served: Service, enterprise: Enterprise) -> str:
 
 
 def ask(served: Service, bearer: str, uscc: str, key: str | None = None, **changes: Any) -> Reply:
-    """One question, under a new Idempotency-Key unless one is given; `changes` replace members of its body."""
+    """One question, under a new Idempotency-Key unless one is given; `changes` replace members of it."""
     body = {"uscc": uscc, "purpose": "pre_loan", "product": "records", "operator": "OP-00042", **changes}
     key = key or f"story-{next(_numbers)}"
-    return served.call(
-        "POST", "/v1/credit-queries", body, Authorization=f"Bearer {bearer}", Idempotency_Key=key
-    )
+    return served.call("POST", "/v1/credit-queries", body, Authorization=f"Bearer {bearer}", Idempotency_Key=key)
 
 
 def grant(served: Service, session: str, cast: Cast, **changes: Any) -> Reply:

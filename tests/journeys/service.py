@@ -61,7 +61,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def call(self, method: str, path: str, body: Any = None, within_s: float = 30, **headers: str) -> Reply:
-        """One request on its own connection. A dict is sent as JSON; `_` in a header's name stands for `-`."""
+        """One request on its own connection. A dict is sent as JSON; `_` in a header's name means `-`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=within_s)
         with contextlib.closing(connection):
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -132,7 +132,7 @@ def kill(service: Service) -> None:
 
 
 def wait_until_ready(service: Service) -> None:
-    """Wait until all workers listen and one is ready; fails with the service's own words where it ends instead."""
+    """Wait until all workers listen and one is ready; fails with the service's own words if it ends."""
 
     def ready() -> bool:
         assert service.process.poll() is None, service.log.read_text()
@@ -155,14 +155,10 @@ def wait_until(true: Any, within_s: float) -> bool:
     return True
 
 
-def run(
-    environment: Mapping[str, str], *arguments: str, within_s: float = 60
-) -> subprocess.CompletedProcess[str]:
+def run(environment: Mapping[str, str], *arguments: str, within_s: float = 60) -> subprocess.CompletedProcess[str]:
     """A `bureau` command as a process of its own."""
     env = clean_environment() | dict(environment)
-    return subprocess.run(
-        [BUREAU, *arguments], env=env, capture_output=True, text=True, timeout=within_s, check=False
-    )
+    return subprocess.run([BUREAU, *arguments], env=env, capture_output=True, text=True, timeout=within_s, check=False)
 
 
 def clean_environment() -> dict[str, str]:

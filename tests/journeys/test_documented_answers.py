@@ -29,9 +29,7 @@ def no_record_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Service, "call", watched)
 
 
-def test_another_institutions_token_opens_nothing(
-    shared_service: Service, shared_cast: Cast, bearer: str
-) -> None:
+def test_another_institutions_token_opens_nothing(shared_service: Service, shared_cast: Cast, bearer: str) -> None:
     mine = ask(shared_service, bearer, shared_cast.enterprise.uscc)
     stranger = token(shared_service, new_bank())
 
@@ -56,9 +54,7 @@ def test_a_revoked_token_fails_at_the_next_request(shared_service: Service, shar
     refused = ask(shared_service, bearer, shared_cast.enterprise.uscc)
     assert (refused.status, refused.problem) == (401, "invalid-token")
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]
-    assert shared_service.call("POST", "/oauth/introspect", f"token={bearer}", **form).json == {
-        "active": False
-    }
+    assert shared_service.call("POST", "/oauth/introspect", f"token={bearer}", **form).json == {"active": False}
 
 
 def test_an_expired_token_is_worth_nothing(shared_service: Service, shared_cast: Cast) -> None:
@@ -91,9 +87,7 @@ def test_an_enterprise_cannot_ask_as_a_bank_does(shared_service: Service, shared
     assert (refused.status, refused.problem) == (403, "insufficient-scope")
 
 
-def test_an_enterprise_cannot_grant_for_another_nor_read_its_log(
-    shared_service: Service, shared_cast: Cast
-) -> None:
+def test_an_enterprise_cannot_grant_for_another_nor_read_its_log(shared_service: Service, shared_cast: Cast) -> None:
     session, other = sign_in(shared_service, shared_cast.enterprise), factories.new_uscc()
     granted = grant(shared_service, session, shared_cast, uscc=other)
     assert (granted.status, granted.problem) == (403, "not-your-enterprise")
@@ -101,16 +95,12 @@ def test_an_enterprise_cannot_grant_for_another_nor_read_its_log(
     assert (log.status, log.problem) == (403, "not-your-enterprise")
 
 
-def test_an_unknown_enterprise_is_refused_like_one_without_consent(
-    shared_service: Service, bearer: str
-) -> None:
+def test_an_unknown_enterprise_is_refused_like_one_without_consent(shared_service: Service, bearer: str) -> None:
     refused = ask(shared_service, bearer, factories.new_uscc())
     assert (refused.status, refused.problem) == (403, "no-consent")
 
 
-def test_a_code_that_fails_its_check_symbol_is_no_code(
-    shared_service: Service, shared_cast: Cast, bearer: str
-) -> None:
+def test_a_code_that_fails_its_check_symbol_is_no_code(shared_service: Service, shared_cast: Cast, bearer: str) -> None:
     valid = shared_cast.enterprise.uscc
     wrong = valid[:-1] + ("0" if valid[-1] != "0" else "1")
     refused = ask(shared_service, bearer, wrong)
@@ -211,13 +201,9 @@ def test_a_wrong_field_is_named(
     assert list(refused.json["errors"]) == [field]
 
 
-def test_a_wrong_password_and_an_unknown_name_are_told_the_same(
-    shared_service: Service, shared_cast: Cast
-) -> None:
+def test_a_wrong_password_and_an_unknown_name_are_told_the_same(shared_service: Service, shared_cast: Cast) -> None:
     wrong = {"username": shared_cast.enterprise.username, "password": "wrong"}
-    told = [
-        shared_service.call("POST", "/v1/sessions", body) for body in (wrong, {**wrong, "username": "nobody"})
-    ]
+    told = [shared_service.call("POST", "/v1/sessions", body) for body in (wrong, {**wrong, "username": "nobody"})]
     assert [(reply.status, reply.problem) for reply in told] == [(401, "sign-in-failed")] * 2
     assert told[0].json["detail"] == told[1].json["detail"]
 

@@ -97,6 +97,18 @@ def test_hundred_callers_who_never_finish_their_headers_stop_nobody(
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 99", "Transfer-Encoding: chunked"])
+def test_hundred_callers_who_never_finish_their_bodies_stop_nobody(
+    shared_service: Service, shared_cast: Cast, bearer: str, dawdlers: list[socket.socket], length: str
+) -> None:
+    for connection in dawdlers:
+        head = f"POST /v1/sessions HTTP/1.1\r\nHost: bureau\r\nContent-Type: {JSON}\r\n{length}\r\n\r\n"
+        connection.sendall(head.encode() + b"1\r\n{")
+    started = time.monotonic()
+    assert ask(shared_service, bearer, shared_cast.enterprise.uscc).status == 200
+    assert time.monotonic() - started < 2
+
+
 def test_hundred_idle_connections_stop_nobody(
     shared_service: Service, shared_cast: Cast, bearer: str, dawdlers: list[socket.socket]
 ) -> None:
@@ -118,7 +130,7 @@ def dawdlers(shared_service: Service) -> Iterator[list[socket.socket]]:
 
 
 def send_huge(served: Service, path: str, content_type: str, bearer: str, chunked: bool) -> tuple[bytes, int]:
-    """Send a huge body until someone stops us. Returns what came back (nothing, if cut off) and how much went."""
+    """Send a huge body until stopped. Returns what came back (nothing, if cut off) and how much went."""
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {HUGE_BYTES}"
     head = f"POST {path} HTTP/1.1\r\nHost: bureau\r\nContent-Type: {content_type}\r\n{length}\r\n"
     head += "Idempotency-Key: huge\r\n" + (f"Authorization: Bearer {bearer}\r\n" if bearer else "")

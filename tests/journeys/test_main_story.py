@@ -19,9 +19,7 @@ from tests.journeys.cast import (
 from tests.journeys.service import Service
 
 
-def test_a_bank_asks_and_the_enterprise_revokes_and_grants_anew(
-    open_house: House, served: Service, cast: Cast
-) -> None:
+def test_a_bank_asks_and_the_enterprise_revokes_and_grants_anew(open_house: House, served: Service, cast: Cast) -> None:
     bank, enterprise = cast.bank, cast.enterprise
 
     # The bank's system finds the bureau's endpoints and gets a token.

@@ -35,9 +35,7 @@ def test_whoever_asks_after_the_revocation_was_acknowledged_is_refused(served: S
         while not enough.is_set():
             reference, sent_at = f"thread-{thread}-question-{len(asked)}", time.monotonic()
             reply = ask(served, bearer, cast.enterprise.uscc, reference, reference=reference)
-            asked.append(
-                Asked(sent_at, reference, reply.status, reply.problem if reply.status != 200 else "")
-            )
+            asked.append(Asked(sent_at, reference, reply.status, reply.problem if reply.status != 200 else ""))
         return asked
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -59,9 +57,7 @@ def test_whoever_asks_after_the_revocation_was_acknowledged_is_refused(served: S
 
     # Each of them is on the trail, once, with what came of it.
     with db.reading() as reading:
-        rows = reading.execute(
-            select(entry.c.reference, entry.c.outcome).where(entry.c.reference.is_not(None))
-        ).all()
+        rows = reading.execute(select(entry.c.reference, entry.c.outcome).where(entry.c.reference.is_not(None))).all()
     outcomes = {200: "answered", 403: "refused"}
     assert sorted((row.reference, row.outcome) for row in rows) == sorted(
         (one.reference, outcomes[one.status]) for one in asked

@@ -16,9 +16,7 @@ from tests.journeys.cast import ENTERPRISE_NAME, Cast, ask, grant, read_access_l
 from tests.journeys.service import Reply, Service
 
 BREAK = {
-    "sqlite": [
-        "CREATE TRIGGER broken BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-    ],
+    "sqlite": ["CREATE TRIGGER broken BEFORE INSERT ON entry BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"],
     "postgresql": [
         """CREATE FUNCTION break_entry() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$""",
