@@ -31,7 +31,7 @@ from app.commands import Counter, Names, Numbers, Text, as_json, command, say
 from audit import verification
 from bureau import compaction, intake
 from connectors import feeds
-from consent import consents, grants
+from consent import grants
 from consent.question import PRODUCTS, PURPOSES
 from kernel import clock, db, keys
 
@@ -69,8 +69,7 @@ def _init(settings: config.Settings) -> None:
         if not database.is_empty(engine):
             raise counter.refuse_overwrite(settings)
         keys.create_root(settings.root_key)
-        database.migrate(engine)
-        database.begin(engine, keys.read_root(settings.root_key))
+        database.found(engine, keys.read_root(settings.root_key))
 
 
 @command(main, "init", opens=False)
@@ -100,11 +99,13 @@ def fill_demo(enterprises: int, as_json: bool) -> None:
 def up(host: str, port: int) -> None:
     """Initialise and fill with the demo city where there is nothing yet, print a walk, serve (`make run`)."""
     settings = config.read()
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with database.opened(settings.migration_url) as engine:
         is_new = database.is_empty(engine)
     if is_new:
         _init(settings)
     open_bureau(settings)
+    demo.require_whole(settings)
     if demo.is_empty():
         with progress.shown("demo city, records", None) as tell:
             demo.fill(settings, demo.ENTERPRISES, tell)
@@ -206,7 +207,7 @@ def add_person(role: str, uscc: str | None, as_json: bool) -> None:
 
 @command(consent_group, "grant")
 @click.option("--uscc", type=Text(32), required=True)
-@click.option("--institution", help="An institution's id, kind:KIND, or platform (the default).")
+@click.option("--institution", help="An institution's id, kind:KIND, or platform; required but for --scope collect.")
 @click.option("--classes", type=Numbers(), required=True)
 @click.option("--purposes", type=Names(PURPOSES), required=True)
 @click.option("--scope", type=click.Choice(("query", "collect")), default="query", show_default=True)
@@ -227,7 +228,7 @@ def grant_consent(
     if scope == "collect" and institution not in (None, "platform"):
         click.echo("bureau: a collect consent is given to the bureau itself; --institution is not used", err=True)
         institution = None
-    body: dict[str, Any] = {"uscc": uscc, "scope": scope, "grantee": institution or "platform", "classes": classes}
+    body: dict[str, Any] = {"uscc": uscc, "scope": scope, "grantee": institution, "classes": classes}
     ends = clock.now() + timedelta(days=days) if days else None
     body |= {"products": products, "purposes": purposes, "not_before": None, "expires_at": ends}
     consent_id = counter.grant(grants.checked(body))
@@ -248,7 +249,7 @@ def revoke_consent(consent_id: str, reason: str | None) -> None:
 def list_consents(uscc: str | None, as_json: bool) -> None:
     """Consents, newest first."""
     with db.reading() as reading:
-        listed = [counter.consent_line(one) for one in consents.listed(reading, uscc=uscc, limit=100_000)]
+        listed = [counter.consent_line(one) for one in counter.all_consents(reading, uscc)]
     if as_json:
         say(listed)
     for one in [] if as_json else listed:

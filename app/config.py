@@ -29,6 +29,11 @@ class Settings:
     log_level: str
 
     @property
+    def demo_mark(self) -> Path:
+        """Stands while the demo city moves in; what is left of it tells of an interrupted move."""
+        return self.home / "demo.moving-in"
+
+    @property
     def demo_file(self) -> Path:
         """Where the demo keeps its credentials (mode 0600)."""
         return self.home / "demo.json"

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done at the bureau's own counter: acts of the command line, each an entry with channel `counter`."""
 
+from collections.abc import Iterator
 from typing import Any
+
+from sqlalchemy import Connection
 
 from access import clients, institutions
 from app.config import Settings
 from audit import trail
 from bureau import answers, catalogue, directory
 from bureau.disclosure import Answer, disclose
-from consent import consents
+from consent import consents, grants
 from consent.consents import Act, Grant
 from consent.decision import Consent
 from consent.question import Question
@@ -16,6 +19,7 @@ from kernel import clock, db
 from kernel.errors import SettingError
 from kernel.idempotency import settle
 
+CONSENTS_AT_ONCE = 5_000
 COUNTER = Act("counter", channel="counter")
 
 
@@ -33,6 +37,7 @@ def grant(given: Grant) -> str:
     """Write down a consent given on paper. Returns its id; raises Invalid for what is no code of an enterprise."""
     with db.reading() as reading:
         directory.require_plausible(reading, given.uscc)
+    grants.require_ahead(given, clock.now())
 
     def attempt() -> str:
         with trail.recording() as tx:
@@ -67,6 +72,14 @@ def ask(
         channel="counter",
     )
     return disclose(question, answers.records)
+
+
+def all_consents(reading: Connection, uscc: str | None) -> Iterator[Consent]:
+    """Every consent, or every one of an enterprise, newest first, a page at a time."""
+    before: str | None = None
+    while page := consents.listed(reading, uscc=uscc, before=before, limit=CONSENTS_AT_ONCE):
+        yield from page
+        before = page[-1].id
 
 
 def consent_line(consent: Consent) -> dict[str, Any]:

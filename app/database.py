@@ -33,6 +33,13 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
+def found(engine: Engine, root: Key) -> None:
+    """Make a bureau in an empty database: its tables and its first day, in one transaction, or nothing."""
+    with engine.begin() as tx:
+        command.upgrade(alembic_config(tx), "head")
+        _begin(tx, root)
+
+
 def migrate(engine: Engine) -> None:
     """Bring a database to the newest shape."""
     with engine.begin() as connection:
@@ -47,7 +54,11 @@ def is_empty(engine: Engine) -> bool:
 def begin(engine: Engine, root: Key) -> None:
     """A bureau's first day: its purpose keys, and publication 0, before which nothing is known."""
     with engine.begin() as tx:
-        keys.create_purpose_keys(tx, root)
-        if tx.scalar(select(publication_head.c.id)) is None:
-            tx.execute(insert(publication).values(number=0, time=clock.now(), kind="first-day"))
-            tx.execute(insert(publication_head).values(id=1, number=0))
+        _begin(tx, root)
+
+
+def _begin(tx: Connection, root: Key) -> None:
+    keys.create_purpose_keys(tx, root)
+    if tx.scalar(select(publication_head.c.id)) is None:
+        tx.execute(insert(publication).values(number=0, time=clock.now(), kind="first-day"))
+        tx.execute(insert(publication_head).values(id=1, number=0))

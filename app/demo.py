@@ -37,6 +37,14 @@ def is_empty() -> bool:
         return reading.scalar(select(institution_table.c.id).limit(1)) is None
 
 
+def require_whole(settings: Settings) -> None:
+    """Raise SettingError where the demo city was interrupted while it moved in."""
+    if settings.demo_mark.exists():
+        raise SettingError(
+            f"the demo city was interrupted while it moved in: remove {settings.home} (and its database) and run again"
+        )
+
+
 def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lambda rows: None) -> dict[str, Any]:
     """Fill an empty bureau; returns the credentials, which are also kept in BUREAU_HOME/demo.json (0600).
 
@@ -44,6 +52,8 @@ def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lam
     """
     if not is_empty():
         raise SettingError("the demo city moves into an empty bureau only: choose another BUREAU_HOME")
+    require_whole(settings)
+    settings.demo_mark.touch()
     firms = list(city.firms(enterprises))
     bank = _institutions()
     _consents([Grant(firm.uscc, "collect", "platform", CLASSES, PRODUCTS, PURPOSES) for firm in firms])
@@ -55,6 +65,7 @@ def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lam
     descriptor = os.open(settings.demo_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(credentials, file, ensure_ascii=False, indent=1)
+    settings.demo_mark.unlink()
     return credentials
 
 

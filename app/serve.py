@@ -33,7 +33,8 @@ def serve(host: str, port: int, workers: int) -> int:
     Where BUREAU_PUBLIC_URL is not set, the issuer is where we bind. Raises SettingError where the port is taken.
     """
     require_free(host, port)
-    os.environ.setdefault("BUREAU_PUBLIC_URL", f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    if not os.environ.get("BUREAU_PUBLIC_URL"):
+        os.environ["BUREAU_PUBLIC_URL"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     stopping = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -22,7 +22,7 @@ The demo city is in. Open a second terminal in this folder and paste, one block 
   FIRM=$(curl -sS "$BASE/v1/sessions" -H "Content-Type: application/json" \\
         -d '{{"username":"{username}","password":"{password}"}}' | field token)
   CONSENT=$(curl -sS "$BASE/v1/consents?limit=50" -H "Authorization: Bearer $FIRM" | .venv/bin/python -c \\
-        "import json,sys; print(next(c['consent_id'] for c in json.load(sys.stdin)['consents'] if c['scope']=='query' and c['status']=='active'))")
+        "import json,sys; print(next((c['consent_id'] for c in json.load(sys.stdin)['consents'] if (c['scope'],c['status'])==('query','active')), 'none-is-active'))")
   curl -sS -X POST "$BASE/v1/consents/$CONSENT/revoke" -H "Authorization: Bearer $FIRM" \\
         -H "Content-Type: application/json" -d '{{"reason":"trying it out"}}'; echo
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from access import tokens
 from bureau import compaction
+from bureau.publications import latest
 from kernel import db
 from kernel.errors import BureauError
 
@@ -24,17 +25,25 @@ def run() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    swept = 0
     while not stop.is_set():
-        work_once()
+        swept = work_once(swept)
         stop.wait(REST_S)
 
 
-def work_once() -> None:
-    """One round of everything; what fails is logged and tried again in the next round."""
+def work_once(swept: int = 0) -> int:
+    """One round of everything. Dossiers are looked at where something was published since `swept`.
+
+    Returns the publication that the round began with; what fails is logged and tried again in the next round.
+    """
     try:
         with db.transaction() as tx:
             tokens.tidy(tx, KEEP_TOKENS)
-        if merged := compaction.sweep():
+        with db.reading() as reading:
+            published = latest(reading)
+        if published > swept and (merged := compaction.sweep()):
             log.info("compacted", classes=merged)
     except (BureauError, DBAPIError) as error:
         log.error("housekeeping failed", error=type(error).__name__)
+        return swept
+    return published

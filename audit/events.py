@@ -15,4 +15,3 @@ class Event(StrEnum):
     CLIENT_ADDED = "client.added"
     CLIENT_DISABLED = "client.disabled"
     PERSON_ADDED = "person.added"
-    STAFF_VIEWED = "staff.viewed"

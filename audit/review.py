@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from audit.models import entry as entries
 
-SHOWN = ("query.answered", "query.refused", "query.replayed", "staff.viewed")
+SHOWN = ("query.answered", "query.refused", "query.replayed")
 
 
 def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> list[dict[str, Any]]:

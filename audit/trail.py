@@ -28,7 +28,7 @@ from audit.merkle import leaf_hash
 from audit.models import entry as entries
 from kernel import canonical, clock, db, ids
 from kernel.errors import TooLarge, Unavailable
-from kernel.idempotency import in_flight
+from kernel.idempotency import in_flight, require_same
 from kernel.prepared import Prepared
 
 MAX_ENTRY_BYTES = 64 * 1024
@@ -56,7 +56,7 @@ class Entry:
     publication: int | None = None
     outcome: str | None = None
     rule: str | None = None
-    request_digest: str | None = None  # hex SHA-256 of the canonical request
+    request_digest: str | None = None  # hex SHA-256 of the canonical request; written salted
     answer_digest: str | None = None  # hex SHA-256 of exactly the bytes of the answer's body
     billable: bool = False
     of: str | None = None  # the entry that this one repeats
@@ -119,10 +119,17 @@ def append(tx: Connection, said: Entry) -> datetime:
     return time
 
 
-def find_keyed(tx: Connection, actor: str, key: str) -> dict[str, Any] | None:
-    """The document of the entry that spent this actor's Idempotency-Key, if one did."""
+def find_keyed(tx: Connection, actor: str, key: str, request_digest: str) -> dict[str, Any] | None:
+    """The document of the entry that spent this actor's Idempotency-Key on this very request, if one did.
+
+    Raises Invalid (`idempotency-key-reused`) where the key was spent on another request.
+    """
     row = _KEYED.one_or_none(tx, {"actor": actor, "key": key})
-    return None if row is None or row.bytes is None else orjson.loads(row.bytes)
+    if row is None or row.bytes is None:
+        return None
+    earlier: dict[str, Any] = orjson.loads(row.bytes)
+    require_same(earlier.get("request_digest", ""), salted_digest(row.salt, request_digest))
+    return earlier
 
 
 def find(tx: Connection, entry_id: str) -> dict[str, Any] | None:
@@ -162,7 +169,7 @@ def _document(said: Entry, time: datetime, salt: bytes) -> dict[str, Any]:
         "publication": said.publication,
         "outcome": said.outcome,
         "rule": said.rule,
-        "request_digest": said.request_digest,
+        "request_digest": said.request_digest and salted_digest(salt, said.request_digest),
         "answer_digest": said.answer_digest,
         "billable": said.billable,
         "of": said.of,
@@ -173,7 +180,9 @@ def _document(said: Entry, time: datetime, salt: bytes) -> dict[str, Any]:
 
 _INSERT = Prepared(insert(entries))
 _KEYED = Prepared(
-    select(entries.c.bytes).where(entries.c.actor == bindparam("actor"), entries.c.idempotency_key == bindparam("key"))
+    select(entries.c.bytes, entries.c.salt).where(
+        entries.c.actor == bindparam("actor"), entries.c.idempotency_key == bindparam("key")
+    )
 )
 _BY_ID = Prepared(
     select(entries.c.bytes, entries.c.operator, entries.c.reference).where(entries.c.id == bindparam("entry_id"))

@@ -4,11 +4,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Insert, select
+from sqlalchemy import Connection, Insert, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bureau.models import batch as batches
-from bureau.models import directory
+from bureau.models import directory, open_batch
 from kernel import uscc as codes
 from kernel.errors import Invalid
 
@@ -31,7 +31,9 @@ def require_plausible(tx: Connection, uscc: str) -> None:
 
 def note(tx: Connection, batch: int, lines: Mapping[str, Line]) -> None:
     """Write the lines that say something new; they hold from the batch's publication. The caller commits."""
-    known = current(tx, lines, batch)
+    others = tx.scalar(select(func.count()).select_from(open_batch).where(open_batch.c.batch != batch))
+    # Beside another open batch nothing is known to be said already: that one may publish first, and say otherwise.
+    known = {} if others else current(tx, lines, batch)
     rows = [
         {"uscc": uscc, "batch": batch, "name": name, "division": division}
         for uscc, (name, division) in lines.items()

@@ -32,7 +32,7 @@ from consent.question import Question
 from kernel import ids
 from kernel.auth import Institution, Principal
 from kernel.errors import Gone, NotFound, NotPermitted
-from kernel.idempotency import require_same, settle
+from kernel.idempotency import settle
 from kernel.keys import Altered
 
 Producer = Callable[[Asked, Dossier], Produced]
@@ -63,13 +63,12 @@ def disclose(question: Question, produce: Producer) -> Answer:
 
     def attempt() -> _Outcome:
         with trail.recording(only_the_entry=True) as tx:
-            earlier = trail.find_keyed(tx, question.actor, question.key) if question.key else None
+            asked = question.digest()
+            earlier = trail.find_keyed(tx, question.actor, question.key, asked) if question.key else None
             if earlier is None:
                 outcome = _decide(tx, question, produce)
             else:
-                require_same(earlier.get("request_digest", ""), question.digest())
-                who = {"actor": question.actor, "client": question.client, "operator": question.operator}
-                outcome = _repeat(tx, earlier, question.asking, who, produce)
+                outcome = _repeat(tx, earlier, question.asking, _asked(question), produce)
             trail.append(tx, outcome.entry)
         return outcome
 
@@ -85,8 +84,9 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
         earlier, asking = trail.find(tx, query_id), principal.institution
         if earlier is None or asking is None or not _is_answer_to(earlier, asking):
             raise NotFound(f"no answered question {query_id} of yours")
-        who = {"actor": principal.actor, "client": principal.client, "operator": earlier["operator"]}
-        outcome = _repeat(tx, earlier, asking, who, produce)
+        again = {"actor": principal.actor, "client": principal.client}
+        again |= {name: earlier[name] for name in ("operator", "reference")}
+        outcome = _repeat(tx, earlier, asking, again, produce)
         trail.append(tx, outcome.entry)
     return _settled(outcome)
 
@@ -124,11 +124,11 @@ def _decide(tx: Connection, question: Question, produce: Producer) -> _Outcome:
 
 
 def _repeat(
-    tx: Connection, earlier: dict[str, Any], asking: Institution, who: dict[str, Any], produce: Producer
+    tx: Connection, earlier: dict[str, Any], asking: Institution, again: dict[str, Any], produce: Producer
 ) -> _Outcome:
     """An earlier answer made again from the same publication, if standing and its own consent still allow it."""
-    said: dict[str, Any] = {name: earlier.get(name) for name in _CARRIED}
-    said |= {**who, "of": earlier["id"], "classes": tuple(earlier["classes"])}
+    said = again | {name: earlier.get(name) for name in _CARRIED}
+    said |= {"of": earlier["id"], "classes": tuple(earlier["classes"])}
     try:
         institutions.require_standing(asking, earlier["purpose"], earlier["product"])
         consents.require_still(tx, earlier["consent"])
@@ -183,5 +183,4 @@ _CARRIED = (
     "purpose",
     "product",
     "publication",
-    "request_digest",
 )

@@ -49,6 +49,12 @@ class Packet(NamedTuple):
     records: list[Entry]
     marks: "array[int]"
 
+    def folios(self) -> "Iterator[Packet]":
+        """The packet in pieces of at most MAX_FOLIO_RECORDS, in order."""
+        for at in range(0, len(self.records), MAX_FOLIO_RECORDS):
+            rows = slice(at, at + MAX_FOLIO_RECORDS)
+            yield Packet(self.records[rows], self.marks[rows])
+
 
 class Region(NamedTuple):
     """The records of one dataset in one opened folio."""
@@ -95,7 +101,9 @@ def pack(records: Iterable[Entry]) -> bytes:
 
 def unpack(packed: bytes, publication: int) -> list[Region]:
     """The regions of a folio's plaintext; `publication` is that of its batch, where it does not name its own."""
-    plaintext = _codec().decompressor.decompress(packed, max_output_size=MAX_PLAINTEXT_BYTES)
+    if zstandard.frame_content_size(packed) > MAX_PLAINTEXT_BYTES:
+        raise ValueError(f"a folio may not be larger than {MAX_PLAINTEXT_BYTES} bytes")
+    plaintext = _codec().decompressor.decompress(packed)
     size = int.from_bytes(plaintext[:4], "little")
     header = orjson.loads(plaintext[4 : 4 + size])
     total = sum(count for _, count, _, _ in header)

@@ -133,12 +133,12 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
     accepted = [one for one in judged if isinstance(one, Accepted)]
     packets = _packets(accepted, batch, opened, known)
     repeated = _count_repeats(tx, packets)
-    vault.store(tx, opened.batch, opened.parts_done, packets)
+    parts = vault.store(tx, opened.batch, opened.parts_done, packets)
     _keep_rejects(tx, opened.batch, [one for one in judged if isinstance(one, Rejected)])
     directory.note(tx, opened.batch, _directory_lines(accepted))
     receipt = Receipt(**asdict(opened.receipt))
     receipt.count(judged, repeated)
-    return _advance(tx, opened, len(chunk), receipt)
+    return _advance(tx, opened, len(chunk), parts, receipt)
 
 
 def _claim(tx: Connection, opened: _Opened) -> None:
@@ -149,8 +149,8 @@ def _claim(tx: Connection, opened: _Opened) -> None:
         raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
 
 
-def _advance(tx: Connection, opened: _Opened, rows: int, receipt: Receipt) -> _Opened:
-    done, parts = opened.rows_done + rows, opened.parts_done + 1
+def _advance(tx: Connection, opened: _Opened, rows: int, parts: int, receipt: Receipt) -> _Opened:
+    done = opened.rows_done + rows
     values = {"rows_done": done, "parts_done": parts, "progress": _dumps(receipt)}
     tx.execute(update(open_batch).where(open_batch.c.batch == opened.batch).values(**values))
     return _Opened(opened.batch, opened.received_at, done, parts, receipt)

@@ -19,6 +19,7 @@ from kernel import uscc as codes
 from kernel.canonical import MAX_INTEGER
 
 CONSENT_BASES = ("consent", "lender")
+NO_CONSENT = "no-collection-consent"
 MAX_TEXT_CHARS = 20_000
 
 _DATE = re.compile(r"(1[6-9]|2[0-2])[0-9]{2}-[0-9]{2}-[0-9]{2}")
@@ -69,12 +70,19 @@ class Rejected(NamedTuple):
     uscc: str | None
 
 
-def judge(row: Row | Unreadable, batch: Batch, catalogue: Catalogue, collecting: Container[str]) -> Accepted | Rejected:
-    """Accept or reject one row. `collecting` holds the enterprises that consent to collection."""
+def judge(
+    row: Row | Unreadable, batch: Batch, catalogue: Catalogue, collecting: Mapping[str, Container[int]]
+) -> Accepted | Rejected:
+    """Accept or reject one row. `collecting` maps an enterprise to the classes of which it allows collection.
+
+    Of a row that may not be collected at all nothing is kept but its number and the reason.
+    """
     if isinstance(row, Unreadable):
         return Rejected(row.number, row.reason, row.delivered, None)
     valid = codes.is_valid(row.uscc)
     if reason := _reason(row, batch, catalogue, collecting, valid):
+        if reason == NO_CONSENT or reason in batch.refused_prefixes.values():
+            return Rejected(row.number, reason, {}, None)
         return Rejected(row.number, reason, row.delivered or _as_delivered(row), row.uscc if valid else None)
     items, raw, warnings = _fitting(row, catalogue.datasets[row.dataset])
     if not valid:
@@ -96,7 +104,9 @@ def missing_key(items: Mapping[str, Value], row: Row, dataset: Dataset) -> bool:
     )
 
 
-def _reason(row: Row, batch: Batch, catalogue: Catalogue, collecting: Container[str], valid: bool) -> str | None:
+def _reason(
+    row: Row, batch: Batch, catalogue: Catalogue, collecting: Mapping[str, Container[int]], valid: bool
+) -> str | None:
     if not valid and not (batch.lenient_uscc and codes.has_pattern(row.uscc)):
         return "invalid-uscc"
     for prefix, reason in batch.refused_prefixes.items():
@@ -109,8 +119,8 @@ def _reason(row: Row, batch: Batch, catalogue: Catalogue, collecting: Container[
         return "invalid-event-date"
     if not row.items.keys() <= item_types(dataset).keys():
         return "unknown-item"
-    if batch.basis in CONSENT_BASES and row.uscc not in collecting:
-        return "no-collection-consent"
+    if batch.basis in CONSENT_BASES and dataset.class_number not in collecting.get(row.uscc, ()):
+        return NO_CONSENT
     return None
 
 

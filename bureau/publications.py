@@ -3,7 +3,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from bureau.models import publication, publication_head
 from kernel import clock
@@ -28,3 +28,9 @@ def wait_in_line(tx: Connection) -> None:
     """Let `tx` wait long for others' locks: deliveries queue where a question would rather be told to come again."""
     if tx.dialect.name == "postgresql":
         tx.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'"))
+
+
+def latest(reading: Connection) -> int:
+    """The newest publication number."""
+    number: int = reading.execute(select(publication_head.c.number)).scalar_one()
+    return number

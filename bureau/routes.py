@@ -9,7 +9,7 @@ from flask import Response
 from bureau import answers
 from bureau.disclosure import Answer, disclose, disclose_again
 from bureau.schemas import AnswerSchema, QuestionSchema
-from consent.question import of_caller
+from consent.question import of_client
 from kernel import auth
 from kernel.idempotency import required_key
 from kernel.web import Blueprint, json_response
@@ -24,7 +24,7 @@ blp = Blueprint("bureau", __name__, url_prefix="/v1", description="One question 
 @blp.needs_idempotency_key
 def ask(body: dict[str, Any]) -> Response:
     """Ask about an enterprise; answered as far as it has consented, and on record either way."""
-    return _answered(disclose(of_caller(body, required_key()), answers.records))
+    return _answered(disclose(of_client(auth.caller(), body, required_key()), answers.records))
 
 
 @blp.route("/credit-queries/<query_id>")

@@ -83,31 +83,35 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
     return Dossier(uscc, name, number, time, regions, corrections)
 
 
-def store(tx: Connection, batch: int, part: int, packets: Mapping[tuple[str, int], Packet]) -> None:
-    """Encrypt and write one folio for each (USCC, class): its records and their rows' marks.
+def store(tx: Connection, batch: int, part: int, packets: Mapping[tuple[str, int], Packet]) -> int:
+    """Encrypt and write the folios of each (USCC, class): records and their rows' marks. Returns the next free part.
 
     The caller commits. The folios are invisible until the batch is published.
     """
     current = current_keys(tx, {uscc for uscc, _ in packets})
-    rows = []
-    for (uscc, number), (records, marks) in packets.items():
+    rows, free = [], part
+    for (uscc, number), packet in packets.items():
         key = current[uscc]
-        rows.append(
-            {
-                "uscc": uscc,
-                "class": number,
-                "batch": batch,
-                "part": part,
-                "record_count": len(records),
-                "since": None,
-                "key_version": key.version,
-                "suite": AES_256_GCM,
-                "marks": marks.tobytes(),
-                "ciphertext": encrypt_folio(key, uscc, number, batch, part, folios.pack(records)),
-            }
-        )
+        for here, (records, marks) in enumerate(packet.folios(), part):
+            free = max(free, here + 1)
+            ciphertext = encrypt_folio(key, uscc, number, batch, here, folios.pack(records))
+            rows.append(
+                {
+                    "uscc": uscc,
+                    "class": number,
+                    "batch": batch,
+                    "part": here,
+                    "record_count": len(records),
+                    "since": None,
+                    "key_version": key.version,
+                    "suite": AES_256_GCM,
+                    "marks": marks.tobytes(),
+                    "ciphertext": ciphertext,
+                }
+            )
     if rows:
         tx.execute(insert(folio), rows)
+    return free
 
 
 def read(tx: Connection, uscc: str, rows: Sequence[Any]) -> list[list[Region]]:

@@ -61,10 +61,15 @@ def require(tx: Connection, question: Question) -> Consent:
 def require_still(tx: Connection, consent_id: str) -> None:
     """Raise NotPermitted if this consent, or its enterprise's collection, was ended since it decided.
 
-    For replays: what the consent covers was settled then, and being superseded by a newer grant does no harm.
+    For replays: what the consent covers was settled then. Being superseded does no harm as long as its own time
+    has not run out and what superseded it is in force: an enterprise that revokes, revokes all of it.
     """
     now, consent = clock.now(), get(tx, consent_id)
-    if consent.status != "superseded":
+    if consent.status == "superseded":
+        same = consents.c.uscc == consent.uscc, consents.c.scope == consent.scope, consents.c.grantee == consent.grantee
+        require_live(_consent(tx.execute(select(consents).where(*same, consents.c.deciding)).one()), now)
+        require_live(replace(consent, status="active"), now)
+    else:
         require_live(consent, now)
     row = tx.execute(_COLLECT, {"uscc": consent.uscc}).one_or_none()
     require_collection_not_ended(_consent(row) if row else None, now)
@@ -145,10 +150,10 @@ def listed(
     return [_consent(row) for row in tx.execute(page)]
 
 
-def collecting(tx: Connection, usccs: Iterable[str]) -> set[str]:
-    """Those of some enterprises whose consent to collection is in force."""
+def collecting(tx: Connection, usccs: Iterable[str]) -> dict[str, frozenset[int]]:
+    """The classes of which some enterprises allow collection now, by USCC."""
     now, sought = clock.now(), sorted(usccs)
-    found: set[str] = set()
+    found: dict[str, frozenset[int]] = {}
     in_force = (
         consents.c.scope == "collect",
         consents.c.deciding,
@@ -158,7 +163,8 @@ def collecting(tx: Connection, usccs: Iterable[str]) -> set[str]:
     )
     for start in range(0, len(sought), USCCS_AT_ONCE):
         some = consents.c.uscc.in_(sought[start : start + USCCS_AT_ONCE])
-        found.update(tx.scalars(select(consents.c.uscc).where(some, *in_force)))
+        for uscc, classes in tx.execute(select(consents.c.uscc, consents.c.classes).where(some, *in_force)):
+            found[uscc] = frozenset(int(number) for number in classes.split(","))
     return found
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A question: who asks the bureau, about whom, what for. Consent judges it, disclosure answers it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kernel import auth, canonical
@@ -50,9 +51,8 @@ class Question:
         return canonical.digest(asked)
 
 
-def of_caller(asked: dict[str, object], key: str | None) -> Question:
-    """The question that the present caller asks; raises NotPermitted if it is no institution's client."""
-    principal = auth.caller()
+def of_client(principal: auth.Principal, asked: Mapping[str, object], key: str) -> Question:
+    """The question that a client asks; raises NotPermitted if it is no institution's."""
     if principal.institution is None:
         raise NotPermitted("only a client of an institution may ask", slug="not-an-institution")
     classes = asked.get("classes")

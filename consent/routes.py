@@ -54,6 +54,8 @@ def revoke_consent(body: dict[str, Any], consent_id: str) -> Response:
 def list_consents(asked: dict[str, Any]) -> Response:
     """One's own consents, newest first: those given, or those that name the institution."""
     principal, limit = auth.caller(), asked["limit"]
+    if principal.institution is None and principal.uscc is None:
+        raise NotPermitted("only an enterprise's signatory or an institution's client has consents", slug="no-consents")
     if principal.institution is None and asked.get("uscc", principal.uscc) != principal.uscc:
         raise NotPermitted("an enterprise sees its own consents only", slug="not-your-enterprise")
     grantees = grantees_of(principal.institution) if principal.institution else None

@@ -22,7 +22,7 @@ class GrantSchema(Schema):
     uscc = fields.String(required=True, validate=validate.Length(1, 32))
     scope = fields.String(load_default="query", validate=validate.OneOf(("query", "collect")))
     grantee = fields.String(
-        load_default="platform",
+        load_default=None,
         validate=validate.Length(1, 64),
         metadata={"description": f"an institution's id, kind:<{'|'.join(KINDS)}>, or platform"},
     )

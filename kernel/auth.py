@@ -74,11 +74,3 @@ def caller() -> Principal:
     principal: Any = g.principal
     assert isinstance(principal, Principal)
     return principal
-
-
-def calling_institution() -> Institution:
-    """The institution whose client calls; raises NotPermitted where a person or a source calls instead."""
-    institution = caller().institution
-    if institution is None:
-        raise NotPermitted("only a client of an institution may call this", slug="not-an-institution")
-    return institution

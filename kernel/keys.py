@@ -61,7 +61,9 @@ class Key:
         try:
             return self._aead.decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], bound_to)
         except (InvalidTag, ValueError) as error:
-            raise Altered("a stored ciphertext was altered or moved; run `bureau verify`") from error
+            raise Altered(
+                "what is stored does not open: it was altered or moved; tell the bureau, quoting the request id"
+            ) from error
 
     def wrap(self, key: "Key", bound_to: bytes) -> bytes:
         return self.encrypt(key._secret, bound_to)

@@ -59,7 +59,17 @@ def guard_on_postgresql() -> None:
 
 
 def guard_on_sqlite() -> None:
-    """As on PostgreSQL; SQLite has no TRUNCATE."""
+    """As on PostgreSQL. SQLite has no TRUNCATE, but REPLACE, which deletes without a word to the DELETE triggers."""
+    for table, same in (
+        ("entry", "id = NEW.id"),
+        ("consent_version", "consent = NEW.consent AND version = NEW.version"),
+        ("publication", "number = NEW.number"),
+    ):
+        op.execute(
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )
     for table in APPEND_ONLY:
         for act in ("UPDATE", "DELETE"):
             op.execute(
