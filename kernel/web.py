@@ -22,11 +22,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity, UnsupportedMediaType
 
-from kernel import auth, errors, ids, keys
+from kernel import auth, errors, ids
 
 MAX_BODY_BYTES = 64 * 1024  # of a JSON request; deliveries state their own limit
 STATUS = {
-    keys.Altered: 500,
     errors.Malformed: 400,
     errors.Unauthenticated: 401,
     errors.NotPermitted: 403,

@@ -132,9 +132,7 @@ def test_a_lock_pins_each_package_by_hash_and_nothing_else(lock: Path) -> None:
         assert re.fullmatch(r"[a-z0-9-]+==[^ ]+( ; [^\\]+?)?( --hash=sha256:[0-9a-f]{64})+", entry), entry
 
 
-@pytest.mark.parametrize(
-    ("lock", "extras"), [(LOCKS[0], ()), (LOCKS[1], ("dev",))], ids=["runtime.txt", "dev.txt"]
-)
+@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ()), (LOCKS[1], ("dev",))], ids=["runtime.txt", "dev.txt"])
 def test_a_lock_holds_what_the_project_asks_for(lock: Path, extras: tuple[str, ...]) -> None:
     asked = [*PROJECT["project"]["dependencies"]]
     for extra in extras:
@@ -186,9 +184,7 @@ def _files() -> tuple[str, ...]:
 
 
 def _is_foreign(folder: str) -> bool:
-    return (
-        folder in WRITTEN_HERE or folder.endswith(".egg-info") or (folder.startswith(".") and folder != ".ci")
-    )
+    return folder in WRITTEN_HERE or folder.endswith(".egg-info") or (folder.startswith(".") and folder != ".ci")
 
 
 def _python_files() -> tuple[str, ...]:
@@ -216,11 +212,7 @@ def _occurrences(pattern: re.Pattern[str]) -> Iterator[str]:
 def _entries(lock: Path) -> list[str]:
     """Each requirement on one line, without comments."""
     text = re.sub(r"(?m)^ *#.*\n?", "", lock.read_text())
-    return [
-        re.sub(r"\s+", " ", entry).strip()
-        for entry in text.replace("\\\n", " ").splitlines()
-        if entry.strip()
-    ]
+    return [re.sub(r"\s+", " ", entry).strip() for entry in text.replace("\\\n", " ").splitlines() if entry.strip()]
 
 
 def _pins(lock: Path) -> dict[str, str]:

@@ -75,9 +75,7 @@ def test_all_are_listed_by_name_with_their_standing(house: House) -> None:
         ({"status": "suspended", "purposes": "post_loan"}, "institution-not-approved"),
     ],
 )
-def test_what_its_standing_does_not_allow_is_refused_by_name(
-    house: House, changes: dict[str, str], slug: str
-) -> None:
+def test_what_its_standing_does_not_allow_is_refused_by_name(house: House, changes: dict[str, str], slug: str) -> None:
     institution = factories.bank()
     with db.transaction() as tx:
         tx.execute(update(models.institution).where(models.institution.c.id == institution).values(**changes))

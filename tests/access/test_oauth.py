@@ -69,18 +69,14 @@ def test_a_token_is_issued_as_the_rfc_shows_it(client: FlaskClient, registered: 
     assert use(client, token["access_token"]) == 200
 
 
-def test_the_scope_that_is_asked_for_is_the_scope_that_is_given(
-    client: FlaskClient, registered: Registered
-) -> None:
+def test_the_scope_that_is_asked_for_is_the_scope_that_is_given(client: FlaskClient, registered: Registered) -> None:
     assert post(client, "token", registered, **GRANT, scope="consent:read").json["scope"] == "consent:read"
     bearer = issue(client, registered, scope="credit:query")
     assert use(client, bearer) == 403
     assert factories.ask(client, bearer, factories.new_uscc()).json["type"].endswith("/no-consent")
 
 
-@pytest.mark.parametrize(
-    "scope", ["screening:search", "credit:query screening:search", "admin", "Credit:query", "*"]
-)
+@pytest.mark.parametrize("scope", ["screening:search", "credit:query screening:search", "admin", "Credit:query", "*"])
 def test_a_scope_that_is_not_registered_is_refused_and_never_dropped(
     client: FlaskClient, registered: Registered, scope: str
 ) -> None:
@@ -94,9 +90,7 @@ def test_unknown_parameters_are_ignored(client: FlaskClient, registered: Registe
     assert response.status_code == 200
 
 
-def test_a_wrong_secret_and_an_unknown_client_are_invalid_clients(
-    client: FlaskClient, registered: Registered
-) -> None:
+def test_a_wrong_secret_and_an_unknown_client_are_invalid_clients(client: FlaskClient, registered: Registered) -> None:
     for auth in (
         (registered[0], "wrong"),
         (registered[0], ""),
@@ -139,9 +133,7 @@ def test_a_clients_own_token_is_introspected(client: FlaskClient, registered: Re
         assert set(told["scope"].split()) == set(SCOPES)
 
 
-def test_of_others_tokens_a_client_learns_what_it_learns_of_none(
-    client: FlaskClient, registered: Registered
-) -> None:
+def test_of_others_tokens_a_client_learns_what_it_learns_of_none(client: FlaskClient, registered: Registered) -> None:
     other = register()
     session = factories.signatory(factories.new_uscc())
     ended = issue(client, registered)
@@ -170,9 +162,7 @@ def test_nobody_ends_anothers_token(client: FlaskClient, registered: Registered)
 
 
 @pytest.mark.parametrize("endpoint", ["introspect", "revoke"])
-def test_a_missing_token_or_client_is_told_so(
-    client: FlaskClient, registered: Registered, endpoint: str
-) -> None:
+def test_a_missing_token_or_client_is_told_so(client: FlaskClient, registered: Registered, endpoint: str) -> None:
     assert_refused(post(client, endpoint, registered), 400, "invalid_request")
     assert_refused(post(client, endpoint, token="x"), 401, "invalid_client")
     assert_refused(post(client, endpoint, (registered[0], "wrong"), token="x"), 401, "invalid_client")

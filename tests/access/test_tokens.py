@@ -55,9 +55,7 @@ def test_a_revoked_token_fails_at_once_and_its_siblings_do_not(
     client: FlaskClient, registered: tuple[str, str, str]
 ) -> None:
     with db.transaction() as tx:
-        sibling, _ = tokens.issue(
-            tx, frozenset({"consent:read"}), tokens.CLIENT_TOKEN_LIFE, client_id=registered[0]
-        )
+        sibling, _ = tokens.issue(tx, frozenset({"consent:read"}), tokens.CLIENT_TOKEN_LIFE, client_id=registered[0])
     assert listed(client, registered[2]).status_code == 200
     for _ in range(2):
         with db.transaction() as tx:
@@ -76,9 +74,7 @@ def test_a_disabled_clients_token_and_secret_fail_at_once(
         kinds = tx.scalars(select(entries.c.type).where(entries.c.type.like("client.%"))).all()
     assert sorted(kinds) == ["client.added", "client.disabled"]
     assert_problem(listed(client, bearer), 401, "invalid-token")
-    response = client.post(
-        "/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret)
-    )
+    response = client.post("/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret))
     assert (response.status_code, response.json["error"]) == (401, "invalid_client")
 
 
@@ -90,9 +86,7 @@ def test_a_person_who_is_no_longer_active_has_no_session(client: FlaskClient) ->
     assert_problem(listed(client, bearer), 401, "invalid-token")
 
 
-@pytest.mark.parametrize(
-    "change", [str.upper, str.lower, lambda token: token[:-1], lambda token: token + "="]
-)
+@pytest.mark.parametrize("change", [str.upper, str.lower, lambda token: token[:-1], lambda token: token + "="])
 def test_a_token_that_is_nearly_right_is_wrong(
     client: FlaskClient, registered: tuple[str, str, str], change: Callable[[str], str]
 ) -> None:
@@ -152,9 +146,7 @@ def test_a_token_knows_its_holder(house: House, registered: tuple[str, str, str]
         ((), True),
     ],
 )
-def test_a_scope_that_the_party_cannot_have_is_refused(
-    house: House, scopes: tuple[str, ...], is_source: bool
-) -> None:
+def test_a_scope_that_the_party_cannot_have_is_refused(house: House, scopes: tuple[str, ...], is_source: bool) -> None:
     party = "S01" if is_source else factories.bank()
     with db.transaction() as tx, pytest.raises(Invalid):
         clients.add(tx, party, scopes, is_source=is_source)

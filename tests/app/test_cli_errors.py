@@ -57,7 +57,7 @@ COLUMNS = "企业名称,统一社会信用代码,注册日期,企业类型,注�
         ),
         ("consent grant --uscc {uscc} --classes 1 --purposes pre_loan --days 0", "0 is not in the range"),
         (
-            "consent grant --uscc XX --classes 1 --purposes pre_loan --json",
+            "consent grant --uscc XX --institution platform --classes 1 --purposes pre_loan --json",
             "XX is not a unified social credit code",
         ),
         ("consent revoke nothing", "no consent nothing"),

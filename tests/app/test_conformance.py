@@ -125,8 +125,9 @@ def about(uscc: str) -> Callable[..., Any]:
     """A hook that lets well-formed questions and grants be about an enterprise that is really there."""
 
     def map_body(_context: schemathesis.HookContext, body: Any) -> Any:
-        is_text = isinstance(body, dict) and isinstance(body.get("uscc"), str)
-        return {**body, "uscc": uscc} if is_text else body
+        if not isinstance(body, dict) or not isinstance(body.get("uscc"), str):
+            return body
+        return {**body, "uscc": uscc, **({"grantee": "platform"} if "purposes" in body else {})}
 
     return map_body
 

@@ -14,7 +14,7 @@ from tests.audit.test_trail import KEY, OPERATOR, REFERENCE, answered, write
 from tests.conftest import House
 from tests.kernel.test_web import assert_problem
 
-ASKED = (Event.QUERY_ANSWERED, Event.QUERY_REFUSED, Event.QUERY_REPLAYED, Event.STAFF_VIEWED)
+ASKED = (Event.QUERY_ANSWERED, Event.QUERY_REFUSED, Event.QUERY_REPLAYED)
 
 
 def seen_by(client: FlaskClient, enterprise: str, bearer: str | None = None, **query: Any) -> Any:
@@ -40,8 +40,7 @@ def test_a_line_tells_who_what_for_and_how_it_ended(client: FlaskClient) -> None
     bearer = factories.token(institution)
     answer = factories.ask(client, bearer, enterprise, key="k", operator=OPERATOR, reference=REFERENCE)
     assert (
-        factories.ask(client, bearer, enterprise, key="k", operator=OPERATOR, reference=REFERENCE).data
-        == answer.data
+        factories.ask(client, bearer, enterprise, key="k", operator=OPERATOR, reference=REFERENCE).data == answer.data
     )
     assert factories.ask(client, bearer, enterprise, classes=[2]).status_code == 403
     response = seen_by(client, enterprise)

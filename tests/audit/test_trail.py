@@ -17,7 +17,7 @@ from audit.merkle import leaf_hash
 from audit.models import entry as entries
 from audit.models import unsealed
 from kernel import clock, db, ids
-from kernel.errors import Conflict, TooLarge
+from kernel.errors import Conflict, Invalid, TooLarge
 from tests import factories
 from tests.conftest import House
 
@@ -68,13 +68,15 @@ def test_an_entrys_bytes_are_canonical_json_of_all_that_was_said(house: House) -
     for name, value in told.items():
         if name in hidden or value is None:
             assert name not in document
+        elif name == "request_digest":
+            assert document[name] == trail.salted_digest(row.salt, value)
         else:
             assert document[name] == (list(value) if isinstance(value, tuple) else value), name
     assert document["time"] == clock.rfc3339(row.time)
 
 
 def test_what_an_entry_does_not_speak_of_is_not_in_its_bytes(house: House) -> None:
-    row = write(trail.Entry(type=Event.STAFF_VIEWED, actor="counter"))
+    row = write(trail.Entry(type=Event.PERSON_ADDED, actor="counter"))
     assert orjson.loads(row.bytes).keys() == {
         "v",
         "id",
@@ -165,10 +167,10 @@ def test_nothing_of_what_is_append_only_is_changed_wholesale(house: House, table
 
 
 def test_an_entry_beyond_the_limit_is_refused_and_one_within_it_is_not(house: House) -> None:
-    bare = len(write(trail.Entry(type=Event.STAFF_VIEWED, actor="counter", detail={"text": ""})).bytes)
+    bare = len(write(trail.Entry(type=Event.PERSON_ADDED, actor="counter", detail={"text": ""})).bytes)
     room = trail.MAX_ENTRY_BYTES - bare
-    write(trail.Entry(type=Event.STAFF_VIEWED, actor="counter", detail={"text": "x" * room}))
-    too_large = trail.Entry(type=Event.STAFF_VIEWED, actor="counter", detail={"text": "x" * (room + 1)})
+    write(trail.Entry(type=Event.PERSON_ADDED, actor="counter", detail={"text": "x" * room}))
+    too_large = trail.Entry(type=Event.PERSON_ADDED, actor="counter", detail={"text": "x" * (room + 1)})
     with pytest.raises(TooLarge):
         write(too_large)
     with db.reading() as reading:
@@ -197,11 +199,13 @@ def test_a_key_is_spent_once_by_each_actor(house: House) -> None:
     with pytest.raises(IntegrityError):
         write(answered(idempotency_key="k"))
     with db.reading() as reading:
-        assert trail.find_keyed(reading, first.actor, "k") == trail.find_keyed(reading, "client:c-1", "k")
-        found = trail.find_keyed(reading, first.actor, "k")
+        found = trail.find_keyed(reading, first.actor, "k", "a" * 64)
         assert found is not None
         assert found["id"] == first.id
-        assert trail.find_keyed(reading, first.actor, "another") is None
+        assert trail.find_keyed(reading, first.actor, "another", "a" * 64) is None
+        with pytest.raises(Invalid) as refused:
+            trail.find_keyed(reading, first.actor, "k", "b" * 64)
+    assert refused.value.slug == "idempotency-key-reused"
 
 
 def test_any_number_of_entries_go_without_a_key(house: House) -> None:

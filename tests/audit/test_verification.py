@@ -67,7 +67,7 @@ def test_an_empty_trail_is_in_order(house: House) -> None:
 
 def test_an_untouched_trail_is_in_order(house: House) -> None:
     write(answered())
-    write(trail.Entry(type=Event.STAFF_VIEWED, actor="counter"))
+    write(trail.Entry(type=Event.PERSON_ADDED, actor="counter"))
     write(answered(operator="李", reference=None, idempotency_key=None, uscc=None))
     report = verify()
     assert (report.ok, report.entries, report.unsealed, report.faults) == (True, 3, 3, ())

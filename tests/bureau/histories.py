@@ -71,9 +71,7 @@ class History:
     def lay_over(self, record: str, correction: Correction) -> None:
         with db.transaction() as tx:
             since, _ = publish(tx, "overlay")
-            self.laid.append(
-                Laid(vault.lay_over(tx, self.uscc, record, correction, since), record, correction, since)
-            )
+            self.laid.append(Laid(vault.lay_over(tx, self.uscc, record, correction, since), record, correction, since))
 
     def lift(self, laid: Laid) -> None:
         """End an overlay, from the next publication on."""
@@ -92,9 +90,7 @@ class History:
         for number in sorted(classes):
             datasets = []
             for dataset in sorted({one.dataset for one in self.told}):
-                if known.datasets[dataset].class_number == number and (
-                    records := self._standing(dataset, as_of)
-                ):
+                if known.datasets[dataset].class_number == number and (records := self._standing(dataset, as_of)):
                     name = known.datasets[dataset].name_zh
                     datasets.append({"dataset": dataset, "name": name, "records": records})
             if datasets:
@@ -112,9 +108,7 @@ class History:
         over = [
             laid.correction
             for laid in self.laid
-            if laid.record == document["id"]
-            and laid.since <= as_of
-            and (laid.until is None or laid.until > as_of)
+            if laid.record == document["id"] and laid.since <= as_of and (laid.until is None or laid.until > as_of)
         ]
         if not over:
             return document
@@ -153,9 +147,7 @@ def entries(*types: str) -> list[dict[str, Any]]:
     return [document for document in kept if not types or document["type"] in types]
 
 
-def electricity(
-    number: int, enterprise: str, month: str = "2024-01", used: str = "1200.5", **items: Any
-) -> Row:
+def electricity(number: int, enterprise: str, month: str = "2024-01", used: str = "1200.5", **items: Any) -> Row:
     """A delivered row of C2.01, a period dataset: one record an account and month."""
     known = {"C2.01.01": "0512-1", "C2.01.04": used, "C2.01.05": 84_035, "C2.01.10": False}
     return Row(number, enterprise, "C2.01", f"{month}-01", {**known, **items})
@@ -172,6 +164,4 @@ def _identity(row: Row, source: str) -> str:
     dataset = catalogue.current().datasets[row.dataset]
     if dataset.kind == "event":
         return repr((source, row.event_date, sorted(row.items.items())))
-    return repr(
-        (source, [row.event_date if key == "event_date" else row.items[key] for key in dataset.key_items])
-    )
+    return repr((source, [row.event_date if key == "event_date" else row.items[key] for key in dataset.key_items]))

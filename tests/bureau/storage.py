@@ -17,9 +17,7 @@ def stored_bytes(house: House) -> bytes:
     """SQLite: its files as they lie on the disk. PostgreSQL: every value of every row of every table."""
     if house.engine == "sqlite":
         file = str(make_url(house.url).database)
-        return b"\n".join(
-            Path(file + end).read_bytes() for end in ("", "-wal", "-shm") if Path(file + end).exists()
-        )
+        return b"\n".join(Path(file + end).read_bytes() for end in ("", "-wal", "-shm") if Path(file + end).exists())
     return b"\n".join(_values())
 
 

@@ -90,9 +90,7 @@ def test_duties_are_not_personal_but_documents_and_phones_are() -> None:
 def test_defaults_penalties_and_enforcement_are_negative_and_plain_facts_are_not() -> None:
     items = catalogue.load().items
     assert all(items[code].negative for code in ("C3.08.01", "C4.10.05", "C5.05.02", "C2.01.07", "C3.02.14"))
-    assert not any(
-        items[code].negative for code in ("C1.01.01", "C3.02.07", "C3.02.13", "C5.01.01", "C7.04.01")
-    )
+    assert not any(items[code].negative for code in ("C1.01.01", "C3.02.07", "C3.02.13", "C5.01.01", "C7.04.01"))
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="BUREAU_TEST_DATA does not lead to the reference catalogue")
@@ -258,9 +256,7 @@ def test_an_operators_own_smaller_catalogue_loads_when_no_counts_are_expected(tm
         ("sources.csv", "S"),
     ):
         lines = (folder / file).read_text(encoding="utf-8").splitlines(keepends=True)
-        (folder / file).write_text(
-            lines[0] + "".join(x for x in lines[1:] if x.startswith(kept)), encoding="utf-8"
-        )
+        (folder / file).write_text(lines[0] + "".join(x for x in lines[1:] if x.startswith(kept)), encoding="utf-8")
     with pytest.raises(SettingError, match=r"^classes\.csv: expected 7 rows, found 1$"):
         catalogue.load(folder)
     found = catalogue.load(folder, expect=None)

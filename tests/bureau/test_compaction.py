@@ -117,9 +117,7 @@ def test_compacting_again_and_again_into_full_parts_keeps_every_byte(
     assert len(stored()) <= records // 5 + 2
 
 
-def test_a_delivery_in_many_parts_is_compacted_like_any_other(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_delivery_in_many_parts_is_compacted_like_any_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "CHUNK_ROWS", 1)
     history = History(new_uscc())
     history.deliver([electricity(n, history.uscc, f"2024-{n:02}") for n in range(1, 10)])
@@ -161,16 +159,12 @@ def test_a_compaction_that_fails_half_way_changes_nothing(
     if fails == "_replace":  # the process dies when the old folios are gone and the new ones are there
         monkeypatch.setattr(compaction, "_replace", lambda *given: (replace(*given), 1 / 0))
     elif fails == "_DELETE":  # one of the old folios is no longer there
-        monkeypatch.setattr(
-            compaction, "_DELETE", compaction._DELETE.where(folio.c.batch != before[0].batch + 1)
-        )
+        monkeypatch.setattr(compaction, "_DELETE", compaction._DELETE.where(folio.c.batch != before[0].batch + 1))
     elif fails == "digest":
         digests = iter([b"of the new", b"of the old"])
         monkeypatch.setattr(compaction, "digest", lambda records: next(digests))
     else:  # a record is lost on the way
-        monkeypatch.setattr(
-            compaction.folios, "pack", lambda records, pack=folios.pack: pack(list(records)[:-1])
-        )
+        monkeypatch.setattr(compaction.folios, "pack", lambda records, pack=folios.pack: pack(list(records)[:-1]))
     with pytest.raises((Altered, ZeroDivisionError)):
         compaction.sweep()
     monkeypatch.undo()
@@ -185,17 +179,11 @@ def test_a_folio_that_does_not_open_stops_its_class_and_no_other(house: House) -
         a_year(history)
     victim = histories[1].uscc
     with db.transaction() as tx:
-        tx.execute(
-            update(folio)
-            .where(folio.c.uscc == victim, folio.c.batch % 5 == 0)
-            .values(ciphertext=b"ruined" * 9)
-        )
+        tx.execute(update(folio).where(folio.c.uscc == victim, folio.c.batch % 5 == 0).values(ciphertext=b"ruined" * 9))
     before = stored(victim)
     with capture_logs() as logged, pytest.raises(Altered, match="1 classes"):
         compaction.sweep()
-    assert [(line["log_level"], line["enterprise"], line["number"]) for line in logged] == [
-        ("error", victim, 2)
-    ]
+    assert [(line["log_level"], line["enterprise"], line["number"]) for line in logged] == [("error", victim, 2)]
     assert stored(victim) == before
     for history in (histories[0], histories[2]):
         assert len([row for row in stored(history.uscc) if getattr(row, "class") == 2]) == 1
@@ -260,6 +248,4 @@ def test_compactors_deliveries_and_readers_do_not_disturb_one_another(
 
 def _sewage(number: int, uscc: str, month: int) -> Any:
     """A row of C2.04, another dataset of class 2."""
-    return electricity(number, uscc, f"2024-{month:02}")._replace(
-        dataset="C2.04", items={"C2.04.01": str(month)}
-    )
+    return electricity(number, uscc, f"2024-{month:02}")._replace(dataset="C2.04", items={"C2.04.01": str(month)})

@@ -73,9 +73,7 @@ def test_of_several_names_in_one_delivery_the_last_holds(
     assert name_in_answer(code, 1) == "甲"
 
 
-def test_the_names_of_an_open_delivery_are_not_known_yet(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_names_of_an_open_delivery_are_not_known_yet(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "CHUNK_ROWS", 1)
     code = new_uscc()
 

@@ -33,9 +33,7 @@ QUERIES = ("query.answered", "query.refused", "query.replayed")
 def known_enterprise() -> History:
     """An enterprise with records in classes 1, 2 and 5."""
     history = History(new_uscc())
-    history.deliver(
-        [registration(1, history.uscc), electricity(2, history.uscc), case_filed(3, history.uscc)]
-    )
+    history.deliver([registration(1, history.uscc), electricity(2, history.uscc), case_filed(3, history.uscc)])
     return history
 
 
@@ -103,9 +101,7 @@ def test_the_content_digest_is_that_of_the_body(house: House, client: FlaskClien
     bearer = token(asking)
     first = ask(client, bearer, history.uscc, key="once")
     again = ask(client, bearer, history.uscc, key="once")
-    shown = client.get(
-        f"/v1/credit-queries/{first.json['query_id']}", headers={"Authorization": f"Bearer {bearer}"}
-    )
+    shown = client.get(f"/v1/credit-queries/{first.json['query_id']}", headers={"Authorization": f"Bearer {bearer}"})
     for response in (first, again, shown):
         digest = base64.b64encode(hashlib.sha256(response.data).digest()).decode()
         assert response.headers["Content-Digest"] == f"sha-256=:{digest}:"
@@ -117,9 +113,7 @@ def test_an_answer_without_records_is_an_answer_and_not_billable(house: House, c
     consent(nothing_on_file, asking)
     consent(elsewhere.uscc, asking, classes=(3, 7))
     unknown, other = ask(client, bearer, nothing_on_file), ask(client, bearer, elsewhere.uscc)
-    assert [(response.status_code, response.json["classes"]) for response in (unknown, other)] == [
-        (200, [])
-    ] * 2
+    assert [(response.status_code, response.json["classes"]) for response in (unknown, other)] == [(200, [])] * 2
     assert (unknown.json["name"], other.json["name"]) == (None, elsewhere.name_at(1))
     assert [entry["billable"] for entry in entries("query.answered")] == [False, False]
     consent(elsewhere.uscc, asking)
@@ -215,9 +209,7 @@ def test_a_body_or_a_key_that_is_wrong_is_no_question_and_no_entry(house: House,
     history, bearer = known_enterprise(), token(bank())
     before = trail_length()
     wrong = ({"operator": None}, {"purpose": "curiosity"}, {"classes": [8]}, {"classes": []}, {"extra": 1})
-    assert [ask(client, bearer, history.uscc, **changes).status_code for changes in wrong] == [422] * len(
-        wrong
-    )
+    assert [ask(client, bearer, history.uscc, **changes).status_code for changes in wrong] == [422] * len(wrong)
     assert ask(client, bearer, history.uscc, key=" ").status_code == 400
     assert ask(client, "no-token", history.uscc).status_code == 401
     assert ask(client, token(bank(), ["consent:read"]), history.uscc).status_code == 403

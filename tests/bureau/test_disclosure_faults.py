@@ -23,9 +23,7 @@ from tests.factories import COUNTER, ask, bank, consent, new_uscc, question, reg
 QUERIES = ("query.answered", "query.refused", "query.replayed")
 SECRET = "绝不外泄的经营范围"
 
-RAISING = (
-    "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'disk full'; END $$"
-)
+RAISING = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'disk full'; END $$"
 BREAK: dict[tuple[str, str], list[str]] = {
     ("sqlite", "no table"): ["ALTER TABLE entry RENAME TO entry_away"],
     ("postgresql", "no table"): ["ALTER TABLE entry RENAME TO entry_away"],
@@ -115,9 +113,7 @@ def test_no_question_that_began_after_a_revocation_is_answered(open_house: House
         while not stop.is_set():
             began = time.monotonic()
             try:
-                answered.append(
-                    (began, disclosure.disclose(question(asking, uscc), answers.records).query_id)
-                )
+                answered.append((began, disclosure.disclose(question(asking, uscc), answers.records).query_id))
             except NotPermitted as refusal:
                 if refusal.slug != "no-consent":
                     faults.append(refusal)
@@ -140,9 +136,7 @@ def test_no_question_that_began_after_a_revocation_is_answered(open_house: House
     assert [began for began, _ in answered if began > acknowledged] == []
     assert answered, "nobody was answered before"
     told = entries(*QUERIES)
-    assert {entry["id"] for entry in told if entry["type"] == "query.answered"} == {
-        one for _, one in answered
-    }
+    assert {entry["id"] for entry in told if entry["type"] == "query.answered"} == {one for _, one in answered}
     assert {entry["rule"] for entry in told if entry["type"] == "query.refused"} == {"no-consent"}
     with db.reading() as reading:
         assert verification.verify(reading).ok

@@ -19,9 +19,7 @@ NEWEST = 6
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts
 corrections = st.one_of(
-    st.builds(
-        Correction, st.just("correction"), st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2)
-    ),
+    st.builds(Correction, st.just("correction"), st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2)),
     st.just(Correction("dispute")),
     st.just(Correction("withdrawal")),
 )
@@ -64,9 +62,7 @@ def spliced(groups: Sequence[Sequence[Entry]], as_of: int, over: dict[str, Corre
         if group:
             newest = max(record.publication or 0 for record in group)
             regions += folios.unpack(folios.pack(group), newest)
-    return [
-        (dataset, count, b",".join(pieces)) for dataset, count, pieces in folios.splice(regions, as_of, over)
-    ]
+    return [(dataset, count, b",".join(pieces)) for dataset, count, pieces in folios.splice(regions, as_of, over)]
 
 
 def naively(known: Known, as_of: int) -> dict[str, list[dict[str, Any]]]:
@@ -118,9 +114,7 @@ def test_a_count_is_the_number_of_the_records_that_follow(known: Known, as_of: i
 
 
 @given(histories(), st.integers(0, NEWEST + 1), st.lists(st.integers(0, 14), max_size=5))
-def test_the_bytes_do_not_depend_on_the_grouping_into_folios(
-    known: Known, as_of: int, cuts: list[int]
-) -> None:
+def test_the_bytes_do_not_depend_on_the_grouping_into_folios(known: Known, as_of: int, cuts: list[int]) -> None:
     """What compaction relies on: runs of records may be merged, then cut by dataset, without a trace."""
     ends = [0, *sorted(min(cut, len(known.records)) for cut in cuts), len(known.records)]
     groups = [known.records[start:end] for start, end in itertools.pairwise(ends)]
@@ -157,9 +151,7 @@ def test_a_dataset_without_a_correction_is_not_parsed() -> None:
 
 def test_a_folio_is_smaller_than_its_records() -> None:
     body = orjson.dumps({"id": "1.1.C1.01", "items": {"C1.01.20": "精密机械制造、销售" * 20}})
-    assert (
-        len(folios.pack([Entry("C1.01", None, number, body) for number in range(50)])) < 50 * len(body) / 10
-    )
+    assert len(folios.pack([Entry("C1.01", None, number, body) for number in range(50)])) < 50 * len(body) / 10
 
 
 def test_threads_pack_and_unpack_side_by_side() -> None:

@@ -48,9 +48,7 @@ def delivered(count: int = ROWS) -> list[Row]:
 EXPECTED_REPEATS = len([number for number in range(841, ROWS + 1) if number % 13 and (number - 840) % 13])
 
 
-def test_two_threads_with_one_delivery_receive_it_once(
-    open_house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_threads_with_one_delivery_receive_it_once(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "CHUNK_ROWS", 20)
     rows = [registration(n, new_uscc()) for n in range(1, 101)]
     for round_ in range(6):
@@ -92,9 +90,7 @@ def test_a_delivery_killed_while_it_is_closed_is_all_there_or_not_at_all(open_ho
             open_, shown = _count(open_batch), len(_records(ENTERPRISES[0]))
             assert (_count(publication) - 1, len(entries("batch.received"))) == (closed + (not open_),) * 2
             assert shown == (0 if open_ and not closed else 1)
-            assert factories.deliver(delivered(CHUNK_ROWS), digest=f"{round_:064x}").duplicate is not bool(
-                open_
-            )
+            assert factories.deliver(delivered(CHUNK_ROWS), digest=f"{round_:064x}").duplicate is not bool(open_)
             closed += 1
     with db.reading() as reading:
         assert verification.verify(reading).ok
@@ -201,9 +197,7 @@ def _nursery(house: House) -> Iterator[_Nursery]:
     root = house.home / "keys" / "root.key"
     command = [sys.executable, "-c", NURSERY, house.url, str(root), *ENTERPRISES]
     folder = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, bufsize=1
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, bufsize=1)
     with process:
         assert process.stdout
         assert process.stdin

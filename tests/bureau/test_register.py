@@ -98,9 +98,7 @@ def expected_items(row: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def test_a_city_is_collected_once_answered_as_delivered_and_kept_secret(
-    house: House, client: FlaskClient
-) -> None:
+def test_a_city_is_collected_once_answered_as_delivered_and_kept_secret(house: House, client: FlaskClient) -> None:
     first = collect()
     assert (first.rows, first.accepted, first.rejected, first.repeated) == (22_454, 21_764, 690, 22)
     assert (first.reasons, first.duplicate) == ({"invalid-uscc": 690}, False)

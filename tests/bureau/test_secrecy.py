@@ -47,9 +47,7 @@ def logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) ->
 def a_delivery_of_secrets() -> History:
     history = History(new_uscc())
     rows: list[Any] = [
-        registration(1, history.uscc, NAME, **{"C1.01.20": ITEM, "C1.01.07": UNFIT})._replace(
-            raw={"C1.01.08": RAW}
-        ),
+        registration(1, history.uscc, NAME, **{"C1.01.20": ITEM, "C1.01.07": UNFIT})._replace(raw={"C1.01.08": RAW}),
         case_filed(2, history.uscc, CASE),
         Unreadable(3, "malformed-row", {"row": UNREADABLE}),
         registration(4, "320500000012345", REJECTED),

@@ -228,9 +228,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("right", "wrong", "message"), FAULTS)
-def test_a_fault_in_a_feed_stops_it_with_file_and_key(
-    tmp_path: Path, right: str, wrong: str, message: str
-) -> None:
+def test_a_fault_in_a_feed_stops_it_with_file_and_key(tmp_path: Path, right: str, wrong: str, message: str) -> None:
     assert right in TAX_PAYMENTS
     with pytest.raises(SettingError) as raised:
         load(tmp_path, TAX_PAYMENTS.replace(right, wrong, 1))

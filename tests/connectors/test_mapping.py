@@ -156,9 +156,7 @@ def test_a_row_without_what_the_feed_requires_is_rejected_with_its_number_and_wo
 
 
 def test_a_required_column_that_cannot_be_read_rejects_its_row() -> None:
-    strict = Translation(
-        "C0.01", "代码", (Column("日期", "date", "date", required=True),), frozenset({""}), {}
-    )
+    strict = Translation("C0.01", "代码", (Column("日期", "date", "date", required=True),), frozenset({""}), {})
     mapped = mapping.map_row(strict, 3, {"代码": USCC, "日期": "昨天"})
     assert mapped == Unreadable(3, "unreadable-date", {"代码": USCC, "日期": "昨天"})
 
@@ -255,9 +253,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("column", "text", "warning"), UNREADABLE)
-def test_what_is_not_of_its_type_is_null_with_a_warning_and_its_text(
-    column: str, text: str, warning: str
-) -> None:
+def test_what_is_not_of_its_type_is_null_with_a_warning_and_its_text(column: str, text: str, warning: str) -> None:
     mapped = row({column: text})
     item = warning.partition(" ")[0]
     assert mapped.items[item] is None

@@ -109,9 +109,7 @@ def test_more_zeros_than_minor_units_are_no_fraction_of_one() -> None:
     assert money.parse("1.100000001元") is None
 
 
-@given(
-    st.decimals(0, 10**9, places=4), st.sampled_from(["万元人民币", "(万美元)", "(万日元)"]), st.booleans()
-)
+@given(st.decimals(0, 10**9, places=4), st.sampled_from(["万元人民币", "(万美元)", "(万日元)"]), st.booleans())
 def test_reading_agrees_with_decimal_arithmetic(amount: Decimal, words: str, commas: bool) -> None:
     text = f"{amount:,f}{words}" if commas else f"{amount:f}{words}"
     digits = 0 if "日" in words else 2
@@ -146,8 +144,6 @@ def test_other_words_are_no_unit(unit: str) -> None:
 )
 def test_a_broken_table_of_currencies_is_named_by_its_line(tmp_path: Path, line: str, problem: str) -> None:
     file = tmp_path / "currencies.csv"
-    file.write_text(
-        f"code,minor_units,name_en,names_zh\nCNY,2,Renminbi yuan,人民币\n{line}\n", encoding="utf-8"
-    )
+    file.write_text(f"code,minor_units,name_en,names_zh\nCNY,2,Renminbi yuan,人民币\n{line}\n", encoding="utf-8")
     with pytest.raises(SettingError, match=problem):
         money.read_currencies(file)

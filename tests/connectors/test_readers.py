@@ -66,9 +66,7 @@ def cells(*rows: tuple[str, str]) -> list[Cells]:
         "\n名称,代码\n\n甲,1\r\n\r\n乙,2\n\n",
     ],
 )
-def test_rows_come_by_column_name_whatever_the_order_the_line_ends_and_the_bom(
-    tmp_path: Path, content: str
-) -> None:
+def test_rows_come_by_column_name_whatever_the_order_the_line_ends_and_the_bom(tmp_path: Path, content: str) -> None:
     assert read(deliver(tmp_path, content)) == cells(("甲", "1"), ("乙", "2"))
 
 
@@ -93,14 +91,10 @@ def test_a_header_alone_is_a_delivery_of_no_rows(tmp_path: Path) -> None:
 
 
 def test_an_ignored_column_may_come_and_is_handed_on_for_the_row_as_delivered(tmp_path: Path) -> None:
-    assert read(deliver(tmp_path, "名称,备注,代码\n甲,注,1\n")) == [
-        Cells(1, {"名称": "甲", "备注": "注", "代码": "1"})
-    ]
+    assert read(deliver(tmp_path, "名称,备注,代码\n甲,注,1\n")) == [Cells(1, {"名称": "甲", "备注": "注", "代码": "1"})]
 
 
-@pytest.mark.parametrize(
-    "line", ["甲", "甲,1,多", "甲,1,", "   ", '"甲"乙,1', '甲,"1"2', '"甲" ,1', "甲\r乙,1"]
-)
+@pytest.mark.parametrize("line", ["甲", "甲,1,多", "甲,1,", "   ", '"甲"乙,1', '甲,"1"2', '"甲" ,1', "甲\r乙,1"])
 def test_a_row_that_does_not_fit_the_columns_is_rejected_with_its_text_and_reading_goes_on(
     tmp_path: Path, line: str
 ) -> None:

@@ -76,9 +76,7 @@ def test_every_capital_is_read_as_another_reckoning_reads_it() -> None:
 def test_only_the_bare_scales_are_warned_about() -> None:
     bare = [n for n, row in enumerate(delivered(), start=1) if row["注册资金"].endswith("(万)")]
     assert [row.number for row in mapped() if row.warnings] == bare
-    assert Counter(warning for row in mapped() for warning in row.warnings) == {
-        "C1.01.07 assumed-currency": 32
-    }
+    assert Counter(warning for row in mapped() for warning in row.warnings) == {"C1.01.07 assumed-currency": 32}
 
 
 def test_the_other_items_are_the_cells_trimmed() -> None:

@@ -56,9 +56,7 @@ def told(consent_id: str) -> list[dict[str, Any]]:
     """The entries about a consent, oldest first."""
     with db.reading() as reading:
         about = select(entries.c.bytes).where(entries.c.consent == consent_id).order_by(entries.c.id)
-        return sorted(
-            (orjson.loads(leaf) for leaf in reading.scalars(about)), key=lambda entry: entry["time"]
-        )
+        return sorted((orjson.loads(leaf) for leaf in reading.scalars(about)), key=lambda entry: entry["time"])
 
 
 def history(consent_id: str) -> list[dict[str, Any]]:
@@ -67,9 +65,7 @@ def history(consent_id: str) -> list[dict[str, Any]]:
 
 
 def test_a_grant_is_kept_as_it_was_given_and_is_an_entry(house: House, at: Any) -> None:
-    given = Grant(
-        "u-1", "query", "platform", (1, 2), ("records",), ("pre_loan",), T0, T0 + timedelta(days=365)
-    )
+    given = Grant("u-1", "query", "platform", (1, 2), ("records",), ("pre_loan",), T0, T0 + timedelta(days=365))
     with db.transaction() as tx:
         granted = consents.grant(tx, given, Act("person:p-1", key="k-1", request_digest="d" * 64))
     assert held(granted.id) == granted
@@ -226,14 +222,14 @@ def test_a_consent_of_another_enterprise_or_institution_never_decides(house: Hou
 
 def test_only_consents_in_force_let_the_bureau_collect(house: House, at: Any) -> None:
     firms = [factories.new_uscc() for _ in range(6)]
-    factories.consent(firms[0], scope="collect")
+    factories.consent(firms[0], scope="collect", classes=(1,))
     factories.consent(firms[1], scope="collect", expires_at=T0)
     factories.consent(firms[2], scope="collect", not_before=T0 + timedelta(microseconds=1))
     revoke(factories.consent(firms[3], scope="collect"))
     factories.consent(firms[4], scope="query")
     with db.reading() as reading:
-        assert consents.collecting(reading, firms) == {firms[0]}
-        assert consents.collecting(reading, []) == set()
+        assert consents.collecting(reading, firms) == {firms[0]: frozenset({1})}
+        assert consents.collecting(reading, []) == {}
 
 
 def test_the_database_itself_lets_one_consent_decide(house: House) -> None:

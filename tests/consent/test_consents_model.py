@@ -66,9 +66,7 @@ class ConsentMachine(RuleBasedStateMachine):
         self.all: list[str] = []
 
     @rule(slot=st.sampled_from(SLOTS), classes=st.sampled_from(ASKED), delay=hours, life=st.none() | hours)
-    def grant(
-        self, slot: tuple[str, str], classes: tuple[int, ...], delay: timedelta, life: timedelta | None
-    ) -> None:
+    def grant(self, slot: tuple[str, str], classes: tuple[int, ...], delay: timedelta, life: timedelta | None) -> None:
         scope, grantee = slot
         begins, ends = self.now + delay, None if life is None else self.now + delay + life
         to = self.institution if grantee == OWN else grantee
@@ -82,9 +80,7 @@ class ConsentMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def revoke(self, data: st.DataObject) -> None:
         chosen = data.draw(st.sampled_from(self.all))
-        slot, held = next(
-            ((slot, held) for slot, held in self.last.items() if held.id == chosen), (None, None)
-        )
+        slot, held = next(((slot, held) for slot, held in self.last.items() if held.id == chosen), (None, None))
         allowed = held is not None and held.live(self.now)
         if slot and slot[0] == "collect":
             allowed &= not any(each.live(self.now) for key, each in self.last.items() if key[0] == "query")

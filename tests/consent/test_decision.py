@@ -111,9 +111,7 @@ def test_a_question_is_refused_by_the_rule_that_it_breaks(
         ([consent(), collect(not_before=NOW + INSTANT)], {}),
     ],
 )
-def test_a_question_within_the_consent_is_allowed_by_it(
-    candidates: list[Consent], asked: dict[str, Any]
-) -> None:
+def test_a_question_within_the_consent_is_allowed_by_it(candidates: list[Consent], asked: dict[str, Any]) -> None:
     assert decided(*candidates, **asked) == candidates[0].id
 
 
@@ -141,19 +139,14 @@ def test_an_ended_specific_consent_refuses_although_a_wider_one_lives(status: st
         ({"products": ("screening",)}, "product-not-covered"),
     ],
 )
-def test_nothing_falls_through_from_a_specific_consent_to_a_wider_one(
-    changes: dict[str, Any], rule: str
-) -> None:
+def test_nothing_falls_through_from_a_specific_consent_to_a_wider_one(changes: dict[str, Any], rule: str) -> None:
     assert decided(consent(OWN, **changes), consent(KIND), consent(PLATFORM)) == rule
     assert decided(consent(KIND, **changes), consent(PLATFORM)) == rule
 
 
 def test_two_consents_are_never_united() -> None:
     assert decided(consent(OWN, classes=(1,)), consent(PLATFORM, classes=(2,))) == "class-not-covered"
-    assert (
-        decided(consent(OWN, classes=(1,)), consent(PLATFORM, classes=(2,)), classes=(2,))
-        == "class-not-covered"
-    )
+    assert decided(consent(OWN, classes=(1,)), consent(PLATFORM, classes=(2,)), classes=(2,)) == "class-not-covered"
 
 
 def test_an_ended_wider_consent_does_no_harm_to_a_specific_one() -> None:

@@ -63,9 +63,7 @@ def test_an_institution_of_ours_can_be_named_whatever_its_standing(house: House)
     assert grants.checked(body(grantee=institution)).grantee == institution
 
 
-@pytest.mark.parametrize(
-    "grantee", ["nobody", "kind:", "kind:pawnshop", "kind:Bank", "Platform", "bank", "*"]
-)
+@pytest.mark.parametrize("grantee", ["nobody", "kind:", "kind:pawnshop", "kind:Bank", "Platform", "bank", "*"])
 def test_a_grantee_that_nobody_is_is_refused(house: House, grantee: str) -> None:
     assert fields_refused(grantee=grantee) == {"grantee"}
 
@@ -90,7 +88,10 @@ def test_a_consent_to_collect_is_given_to_the_bureau_only(house: House) -> None:
 def test_an_end_that_is_past_or_before_the_beginning_is_refused(
     house: House, begins: datetime | None, ends: datetime
 ) -> None:
-    assert fields_refused(not_before=begins, expires_at=ends) == {"expires_at"}
+    given = grants.checked(body(not_before=begins, expires_at=ends))
+    with pytest.raises(Invalid) as refused:
+        grants.grant_once(given, "person:p-1", "k")
+    assert refused.value.extra["errors"].keys() == {"expires_at"}
 
 
 def test_an_end_one_instant_after_now_and_after_the_beginning_is_taken(house: House) -> None:
@@ -100,9 +101,7 @@ def test_an_end_one_instant_after_now_and_after_the_beginning_is_taken(house: Ho
 
 
 def test_what_is_listed_twice_or_out_of_order_is_the_same_grant(house: House) -> None:
-    given = grants.checked(
-        body(classes=[7, 1, 7], products=["screening", "records"], purposes=["pre_loan"] * 2)
-    )
+    given = grants.checked(body(classes=[7, 1, 7], products=["screening", "records"], purposes=["pre_loan"] * 2))
     assert (given.classes, given.products, given.purposes) == (
         (1, 7),
         ("records", "screening"),
@@ -145,9 +144,7 @@ def test_what_a_key_bought_is_told_again_as_it_was_even_when_it_ended_since(hous
     ],
     ids=str,
 )
-def test_the_same_key_with_another_grant_is_refused_and_writes_nothing(
-    house: House, changes: dict[str, Any]
-) -> None:
+def test_the_same_key_with_another_grant_is_refused_and_writes_nothing(house: House, changes: dict[str, Any]) -> None:
     enterprise = factories.new_uscc()
     grants.grant_once(given(uscc=enterprise), "person:p", "k")
     before = count(entries.c.id)

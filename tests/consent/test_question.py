@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from flask import Flask, g
 
-from consent.question import of_caller
+from consent.question import of_client
 from kernel.auth import Institution, Principal
 from kernel.errors import NotPermitted
 from tests.consent.test_decision import BANK, question
@@ -70,6 +69,4 @@ def client_of(institution: Institution) -> Principal:
 
 
 def asked_by(principal: Principal, **changes: Any) -> Any:
-    with Flask(__name__).test_request_context():
-        g.principal = principal
-        return of_caller({**ASKED, **changes}, "k")
+    return of_client(principal, {**ASKED, **changes}, "k")

@@ -86,9 +86,7 @@ def test_a_grant_without_a_key_is_400_and_written_nowhere(enterprise: str, signa
     assert granted_entries(enterprise) == 0
 
 
-def test_a_revocation_answers_with_the_consent_and_chains_its_history(
-    enterprise: str, signatory: Caller
-) -> None:
+def test_a_revocation_answers_with_the_consent_and_chains_its_history(enterprise: str, signatory: Caller) -> None:
     consent_id = signatory.grant(body(enterprise)).json["consent_id"]
     response = signatory.post(f"/{consent_id}/revoke", {"reason": "不再合作"})
     assert response.status_code == 200
@@ -145,9 +143,7 @@ BAD = [
 ]
 
 
-def test_a_bad_body_is_422_with_the_fields_named_and_written_nowhere(
-    enterprise: str, signatory: Caller
-) -> None:
+def test_a_bad_body_is_422_with_the_fields_named_and_written_nowhere(enterprise: str, signatory: Caller) -> None:
     for changes, fields in BAD:
         told = assert_problem(signatory.grant(body(enterprise, **changes)), 422, "invalid-field")
         assert told["errors"].keys() == fields, changes
@@ -159,16 +155,12 @@ def test_a_bad_body_is_422_with_the_fields_named_and_written_nowhere(
 def test_a_bad_reason_is_422_and_revokes_nothing(enterprise: str, signatory: Caller) -> None:
     consent_id = signatory.grant(body(enterprise)).json["consent_id"]
     for reason in ("", "x" * 401, 7, ["x"]):
-        told = assert_problem(
-            signatory.post(f"/{consent_id}/revoke", {"reason": reason}), 422, "invalid-field"
-        )
+        told = assert_problem(signatory.post(f"/{consent_id}/revoke", {"reason": reason}), 422, "invalid-field")
         assert told["errors"].keys() == {"reason"}
     assert signatory.get(f"/{consent_id}").json["status"] == "active"
 
 
-def test_a_signatory_acts_for_its_own_enterprise_only(
-    client: FlaskClient, enterprise: str, signatory: Caller
-) -> None:
+def test_a_signatory_acts_for_its_own_enterprise_only(client: FlaskClient, enterprise: str, signatory: Caller) -> None:
     other = factories.new_uscc()
     others = factories.consent(other)
     assert_problem(signatory.grant(body(other)), 403, "not-your-enterprise")
@@ -180,23 +172,18 @@ def test_a_signatory_acts_for_its_own_enterprise_only(
     assert Caller(client, factories.signatory(other)).get(f"/{others}").json["status"] == "active"
 
 
-def test_what_is_not_ones_own_looks_exactly_like_what_does_not_exist(
-    client: FlaskClient, signatory: Caller
-) -> None:
+def test_what_is_not_ones_own_looks_exactly_like_what_does_not_exist(client: FlaskClient, signatory: Caller) -> None:
     others, absent = factories.consent(factories.new_uscc(), "kind:bank"), ids.new_id()
     for caller in (signatory, bank(client, kind="insurer")):
         shown = [caller.get(f"/{each}") for each in (others, absent)]
         assert [response.status_code for response in shown] == [404, 404]
         details = [
-            response.json["detail"].removesuffix(each)
-            for response, each in zip(shown, (others, absent), strict=True)
+            response.json["detail"].removesuffix(each) for response, each in zip(shown, (others, absent), strict=True)
         ]
         assert details[0] == details[1]
 
 
-def test_an_institution_sees_the_consents_that_name_it_and_no_others(
-    client: FlaskClient, enterprise: str
-) -> None:
+def test_an_institution_sees_the_consents_that_name_it_and_no_others(client: FlaskClient, enterprise: str) -> None:
     institution = factories.bank()
     mine = [factories.consent(enterprise, grantee) for grantee in (institution, "kind:bank", "platform")]
     hidden = [
@@ -220,9 +207,7 @@ def test_an_institution_neither_gives_nor_ends_a_consent(client: FlaskClient, en
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 200])
 def test_pages_walk_every_consent_once_newest_first(enterprise: str, signatory: Caller, limit: int) -> None:
-    given = [
-        factories.consent(enterprise, grantee) for grantee in ("platform", "kind:bank", "kind:other") * 2
-    ]
+    given = [factories.consent(enterprise, grantee) for grantee in ("platform", "kind:bank", "kind:other") * 2]
     factories.consent(factories.new_uscc())
     walked: list[str] = []
     query: dict[str, Any] = {"limit": limit}

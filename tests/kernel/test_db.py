@@ -163,9 +163,7 @@ def test_a_process_keeps_as_many_connections_as_it_says_and_no_more(open_house: 
 
 
 def _add(tx: Any, purpose: str, at: datetime | None = None) -> None:
-    tx.execute(
-        insert(purpose_key).values(purpose=purpose, version=1, wrapped=b"", created_at=at or clock.now())
-    )
+    tx.execute(insert(purpose_key).values(purpose=purpose, version=1, wrapped=b"", created_at=at or clock.now()))
 
 
 def _purposes(tx: Any) -> set[str]:

@@ -31,9 +31,7 @@ def test_wycheproof_vectors_of_our_suite_are_decided_as_wycheproof_says() -> Non
         key = Key(bytes.fromhex(vector["key"]))
         ciphertext = bytes.fromhex(vector["iv"] + vector["ct"] + vector["tag"])
         if vector["result"] == "valid":
-            assert key.decrypt(ciphertext, bytes.fromhex(vector["aad"])).hex() == vector["msg"], vector[
-                "tcId"
-            ]
+            assert key.decrypt(ciphertext, bytes.fromhex(vector["aad"])).hex() == vector["msg"], vector["tcId"]
         else:
             with pytest.raises(Altered):
                 key.decrypt(ciphertext, bytes.fromhex(vector["aad"]))
@@ -177,9 +175,7 @@ def test_a_missing_root_key_stops_the_start_with_its_path(tmp_path: Path) -> Non
         b"bureau-root-key-v1\n" + b"00" * 33,
     ],
 )
-def test_a_file_that_is_no_root_key_stops_the_start_without_showing_it(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_a_file_that_is_no_root_key_stops_the_start_without_showing_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "root.key"
     path.write_bytes(content)
     path.chmod(0o600)

@@ -39,9 +39,7 @@ thing = Table(
 )
 ADD = Prepared(insert(thing).values({column.name: bindparam(column.name) for column in thing.c}))
 ALL = Prepared(select(thing).order_by(thing.c.id))
-BY_ID = Prepared(
-    select(thing.c.name, thing.c.flag).where(thing.c.id == bindparam("sought"), thing.c.name != "x")
-)
+BY_ID = Prepared(select(thing.c.name, thing.c.flag).where(thing.c.id == bindparam("sought"), thing.c.name != "x"))
 ROWS: list[dict[str, Any]] = [
     {"id": 1, "name": "苏州", "flag": True, "at": datetime(2026, 1, 2, 3, 4, 5, 6, UTC), "blob": bytes(256)},
     {"id": 2, "name": None, "flag": None, "at": None, "blob": None},

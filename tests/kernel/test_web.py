@@ -66,9 +66,7 @@ def test_a_token_without_the_scope_is_403(client: FlaskClient) -> None:
 
 
 @on_one_engine
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/nothing", "/v1/consents/", "/oauth", "/v1/%ff%fe", "/v1/企业"]
-)
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/consents/", "/oauth", "/v1/%ff%fe", "/v1/企业"])
 def test_a_path_that_is_not_there_is_404(client: FlaskClient, path: str) -> None:
     assert_problem(client.get(path), 404, "not-found")
 
@@ -146,16 +144,10 @@ def test_every_request_has_an_id_of_its_own(client: FlaskClient) -> None:
     assert len({client.get("/healthz").headers["X-Request-Id"] for _ in range(20)}) == 20
 
 
-@pytest.mark.parametrize(
-    "path", ["/healthz", "/readyz", "/openapi.json", "/.well-known/oauth-authorization-server"]
-)
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json", "/.well-known/oauth-authorization-server"])
 def test_head_tells_what_get_would_without_the_body(client: FlaskClient, path: str) -> None:
     got, head = client.get(path), client.head(path)
-    assert (
-        (head.status_code, head.content_type)
-        == (got.status_code, got.content_type)
-        == (200, "application/json")
-    )
+    assert (head.status_code, head.content_type) == (got.status_code, got.content_type) == (200, "application/json")
     assert head.data == b""
     assert head.headers["Content-Length"] == str(len(got.data))
 

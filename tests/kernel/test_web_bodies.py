@@ -94,9 +94,7 @@ def test_another_media_type_or_two_of_them_are_415(client: FlaskClient, content_
 
 
 @on_one_engine
-@pytest.mark.parametrize(
-    "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json;"]
-)
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/json;"])
 def test_the_media_type_is_read_as_rfc_9110_has_it(client: FlaskClient, content_type: str) -> None:
     response = client.post(SESSIONS, data=json.dumps(CREDENTIALS), content_type=content_type)
     assert_problem(response, 401, "sign-in-failed")
@@ -110,9 +108,7 @@ def test_the_token_is_asked_for_before_the_body_is_read(client: FlaskClient) -> 
 
 @on_one_engine
 def test_a_body_of_the_limit_is_read_and_one_byte_more_is_413(client: FlaskClient) -> None:
-    assert_problem(
-        client.post(SESSIONS, data=_padded(web.MAX_BODY_BYTES), content_type=JSON), 401, "sign-in-failed"
-    )
+    assert_problem(client.post(SESSIONS, data=_padded(web.MAX_BODY_BYTES), content_type=JSON), 401, "sign-in-failed")
     response = client.post(SESSIONS, data=_padded(web.MAX_BODY_BYTES + 1), content_type=JSON)
     assert_problem(response, 413, "too-large")
 
