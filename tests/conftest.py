@@ -14,11 +14,16 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
 from app import create_app, database
 from kernel import db, keys
 from tests import postgres
+
+# On a busy machine an example may take its time: what Hypothesis looks for here is faults, not slowness.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 PUBLIC_URL = "https://bureau.example"
 
