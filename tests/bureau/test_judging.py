@@ -2,7 +2,6 @@
 """Judging a row: accepted as it will be kept, or rejected with one reason; nothing can break it."""
 
 from types import MappingProxyType
-from types import MappingProxyType
 from typing import Any
 
 import pytest
