@@ -15,11 +15,16 @@ from tests.conftest import House
 from tests.journeys import service
 from tests.journeys.service import Service, wait_until
 
+STOPS_WITHIN_S = 8  # some tenths of a second on a machine at rest
 GONE_WITHIN_S = 15
 ONE_ENGINE = pytest.mark.parametrize("open_house", ["sqlite"], indirect=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("open_house", "number"),
+    [("sqlite", signal.SIGTERM), ("postgresql", signal.SIGTERM), ("sqlite", signal.SIGINT)],
+    indirect=["open_house"],
+)
 def test_a_signal_ends_it_and_all_it_started_within_seconds(
     open_house: House, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -29,7 +34,7 @@ def test_a_signal_ends_it_and_all_it_started_within_seconds(
         started = time.monotonic()
         running.process.send_signal(number)
         assert running.process.wait(GONE_WITHIN_S) == 0
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < STOPS_WITHIN_S
         assert wait_until(lambda: not running.processes(), 1)
     assert (tmp_path / "log").read_text() == ""
 
@@ -91,15 +96,11 @@ def test_where_the_http_process_dies_the_service_ends_and_says_so(open_house: Ho
 
 
 @ONE_ENGINE
-def test_the_issuer_is_where_it_binds_unless_it_is_told(open_house: House, tmp_path: Path) -> None:
+def test_the_issuer_is_where_it_binds(open_house: House, tmp_path: Path) -> None:
     with service.served(open_house.environment, tmp_path / "log", workers=1) as running:
         metadata = running.call("GET", "/.well-known/oauth-authorization-server").json
         assert metadata["issuer"] == running.base
         assert metadata["token_endpoint"] == f"{running.base}/oauth/token"
-    told = {**open_house.environment, "BUREAU_PUBLIC_URL": "https://bureau.example/"}
-    with service.served(told, tmp_path / "log", workers=1) as running:
-        metadata = running.call("GET", "/.well-known/oauth-authorization-server").json
-        assert metadata["issuer"] == "https://bureau.example"
 
 
 @ONE_ENGINE

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from bureau import compaction, intake, vault
+from bureau import compaction, folios, intake, vault
 from bureau.models import batch as batches
 from bureau.models import folio, open_batch, publication, rejected_row
 from bureau.records import Row, Unreadable
@@ -196,8 +196,35 @@ def test_rows_that_hang_on_consent_need_one_to_collection_in_force(house: House,
     everyone = [registration(number, code) for number, code in enumerate((bare, given_, ended, asked_only), 1)]
     receipt = deliver(everyone, basis=basis)
     assert (receipt.accepted, receipt.reasons) == (1, {"no-collection-consent": 3})
-    assert [number for number, _, _ in rejects(receipt.batch)] == [1, 3, 4]
+    assert [(number, delivered) for number, _, delivered in rejects(receipt.batch)] == [(1, {}), (3, {}), (4, {})]
     assert deliver(everyone, basis="department").accepted == 4
+
+
+def test_consent_to_the_collection_of_some_classes_lets_in_those_and_no_others(house: House) -> None:
+    code = new_uscc()
+    consent(code, scope="collect", classes=(1, 5))
+    receipt = deliver([registration(1, code), electricity(2, code), case_filed(3, code)], basis="lender")
+    assert (receipt.accepted, receipt.reasons) == (2, {"no-collection-consent": 1})
+    assert [part["class"] for part in orjson.loads(answer(code))["classes"]] == [1, 5]
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 4, 7, 100])
+def test_what_one_chunk_brings_of_one_enterprise_is_cut_into_folios(
+    house: House, monkeypatch: pytest.MonkeyPatch, chunk_rows: int
+) -> None:
+    monkeypatch.setattr(intake, "CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr(folios, "MAX_FOLIO_RECORDS", 3)
+    history, other = History(new_uscc()), History(new_uscc())
+    rows = [case_filed(n, history.uscc, f"演示{n % 17}号") for n in range(1, 21)]
+    rows += [electricity(21, history.uscc), case_filed(22, history.uscc, "演示1号")]
+    receipt = history.deliver(rows)
+    other.deliver([case_filed(1, other.uscc)])
+    assert receipt.repeated == 4  # 18, 19 and 20 as 1, 2 and 3, and 22 as 1
+    with db.reading() as reading:
+        counts = reading.execute(select(folio.c.part, folio.c.record_count).where(folio.c.uscc == history.uscc)).all()
+    assert sum(count for _, count in counts) == 22
+    assert max(count for _, count in counts) == min(3, chunk_rows)
+    assert orjson.loads(answer(history.uscc))["classes"] == history.classes_at(vault.LATEST)
 
 
 def test_a_broken_delivery_stays_open_and_invisible_and_is_resumed_to_what_it_would_have_been(

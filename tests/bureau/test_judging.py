@@ -93,6 +93,13 @@ def test_the_basis_says_whether_the_enterprise_must_have_consented(basis: str, n
     assert reason(row, feed, collecting={VALID: {1}}) is None
 
 
+@pytest.mark.parametrize(("code", "why"), [(SOLE_TRADER, "sole-trader"), (VALID, "no-collection-consent")])
+def test_of_what_may_not_be_collected_only_the_number_and_the_reason_are_kept(code: str, why: str) -> None:
+    feed = batch([], basis="consent", refused_prefixes={"92": "sole-trader"}, lenient_uscc=True)
+    row = registration(6, code)._replace(delivered={"企业名称": "某人"})
+    assert judged(row, feed) == Rejected(6, why, {}, None)
+
+
 @pytest.mark.parametrize("date", ["2024-02-32", "2024-13-01", "20240101", "2024-1-1", "1066-10-14", "\ud800", 20240101])
 def test_an_event_date_that_is_none_rejects_the_row(date: Any) -> None:
     assert reason(registration(1, VALID)._replace(event_date=date)) == "invalid-event-date"

@@ -166,6 +166,23 @@ def test_a_consent_that_a_newer_one_superseded_still_allows_what_it_allowed(aske
     assert asked.again("a-new-question").status_code == 403
 
 
+def test_who_revokes_the_newer_consent_revokes_what_the_superseded_one_allowed(asked: Asked) -> None:
+    newer = consent(asked.history.uscc, asked.asking)
+    with db.transaction() as tx:
+        consents.revoke(tx, newer, COUNTER)
+    refused_both_ways(asked, "no-consent")
+
+
+def test_a_superseded_consent_allows_nothing_beyond_its_own_time(
+    house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(client, expires_at=datetime.now(UTC) + timedelta(seconds=200))
+    consent(asked.history.uscc, asked.asking)
+    later = datetime.now(UTC) + timedelta(seconds=201)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    refused_both_ways(asked, "consent-expired")
+
+
 def test_another_client_of_the_institution_may_see_the_answer_and_others_may_not(asked: Asked) -> None:
     assert asked.shown(token(asked.asking)).data == asked.first.data
     before = len(entries("query.replayed", "query.refused"))

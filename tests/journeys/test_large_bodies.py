@@ -14,7 +14,11 @@ from tests.journeys.service import Service, memory
 HUGE_BYTES = 100 * 1024 * 1024
 PIECE = b"x" * 65_536
 REFUSED_WITHIN_S = 5
+ANSWERED_WITHIN_S = 5  # the callers who never finish are there for longer
 GROWTH_BYTES = 30 * 1024 * 1024  # beyond what a worker held before, of all that was sent to it
+
+# None of it comes near the database.
+pytestmark = pytest.mark.parametrize("shared_house", ["sqlite"], indirect=True, scope="module")
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
@@ -94,7 +98,7 @@ def test_hundred_callers_who_never_finish_their_headers_stop_nobody(
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: bureau\r\n")
     started = time.monotonic()
     assert ask(shared_service, bearer, shared_cast.enterprise.uscc).status == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < ANSWERED_WITHIN_S
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 99", "Transfer-Encoding: chunked"])
@@ -106,7 +110,7 @@ def test_hundred_callers_who_never_finish_their_bodies_stop_nobody(
         connection.sendall(head.encode() + b"1\r\n{")
     started = time.monotonic()
     assert ask(shared_service, bearer, shared_cast.enterprise.uscc).status == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < ANSWERED_WITHIN_S
 
 
 def test_hundred_idle_connections_stop_nobody(
@@ -117,7 +121,7 @@ def test_hundred_idle_connections_stop_nobody(
         assert b" 200 " in connection.recv(4096)
     started = time.monotonic()
     assert ask(shared_service, bearer, shared_cast.enterprise.uscc).status == 200
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < ANSWERED_WITHIN_S
 
 
 @pytest.fixture
