@@ -108,6 +108,7 @@ def _as_sqlalchemy_would(tx: Connection, text: str, error: Exception) -> Excepti
     lost = tx.dialect.is_disconnect(error, tx.connection, None)  # type: ignore[arg-type]
     if lost:
         tx.invalidate(error)
+        tx.engine.dispose()  # what ended this connection has most likely ended its idle neighbours too
     base: Any = _driver_error(tx)
     return DBAPIError.instance(
         text, None, error, base, hide_parameters=True, connection_invalidated=lost, dialect=tx.dialect
