@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def main(only: tuple[str, ...], seconds: float, rounds: int, enterprises: int, r
     pace = QUICK_PACE if quick else Pace(seconds, rounds)
     if quick:
         enterprises, records = QUICK_ENTERPRISES, QUICK_RECORDS
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that every server ends with the run
     out = Console(width=max(100, shutil.get_terminal_size().columns))
     house = houses.build(enterprises, records)
     try:
