@@ -91,6 +91,15 @@ class Counter(click.Group):
             raise WrongUse(error.format_message()) from error
 
 
+@click.group(cls=Counter)
+@click.version_option(package_name="credit-bureau")
+def main() -> None:
+    """The command line of a local enterprise credit bureau.
+
+    Commands that print facts take --json: standard output is then one JSON document and nothing else.
+    """
+
+
 def command(group: click.Group, name: str, *, opens: bool = True) -> Callable[[Callable[P, R]], click.Command]:
     """A command that says its errors in one line, and opens the bureau first unless told not to."""
 

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that make, fill, serve, feed and check a bureau."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from app import config, counter, create_app, database, demo, open_bureau, openapi, progress, serve, walk, worker
+from app.commands import as_json, command, main, say
+from audit import verification
+from bureau import compaction, intake
+from connectors import feeds
+from kernel import db, keys
+
+
+def _init(settings: config.Settings) -> None:
+    """Make a bureau where there is none; raises SettingError rather than touch one that is there."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with database.opened(settings.migration_url) as engine:
+        if not database.is_empty(engine):
+            raise counter.refuse_overwrite(settings)
+        keys.create_root(settings.root_key)
+        database.found(engine, keys.read_root(settings.root_key))
+
+
+@command(main, "init", opens=False)
+def init() -> None:
+    """Make BUREAU_HOME, the database and the keys; refuses to overwrite."""
+    settings = config.read()
+    _init(settings)
+    click.echo(f"a new bureau in {settings.home}; guard and back up {settings.root_key}", err=True)
+
+
+@command(main, "demo")
+@click.option("--enterprises", type=click.IntRange(400, 400_000), default=demo.ENTERPRISES, show_default=True)
+@as_json
+def fill_demo(enterprises: int, as_json: bool) -> None:
+    """Fill an empty bureau with the demo city."""
+    with progress.shown("demo city, records", None) as tell:
+        credentials = demo.fill(config.read(), enterprises, tell)
+    if as_json:
+        say(credentials)
+    else:
+        click.echo(f"the demo city is in; its credentials are in {config.read().demo_file}", err=True)
+
+
+@command(main, "up", opens=False)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+def up(host: str, port: int) -> None:
+    """Initialise and fill with the demo city where there is nothing yet, print a walk, serve (`make run`)."""
+    settings = config.read()
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with database.opened(settings.migration_url) as engine:
+        is_new = database.is_empty(engine)
+    if is_new:
+        _init(settings)
+    open_bureau(settings)
+    demo.require_whole(settings)
+    if demo.is_empty():
+        with progress.shown("demo city, records", None) as tell:
+            demo.fill(settings, demo.ENTERPRISES, tell)
+    if settings.demo_file.exists():
+        click.echo(walk.text(json.loads(settings.demo_file.read_text()), f"http://{host}:{port}"))
+    sys.exit(serve.serve(host, port, workers=2))
+
+
+@command(main, "serve")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
+def serve_api(host: str, port: int, workers: int) -> None:
+    """Serve the API, with a worker for the housekeeping."""
+    sys.exit(serve.serve(host, port, workers))
+
+
+@command(main, "worker")
+def work() -> None:
+    """Do the housekeeping: compact dossiers. `serve` runs one by itself."""
+    worker.run()
+
+
+@command(main, "verify")
+@as_json
+def verify(as_json: bool) -> None:
+    """Recompute the trail and name every entry that is not what was written."""
+    with db.reading() as reading:
+        report = verification.verify(reading)
+    if as_json:
+        say(asdict(report))
+    else:
+        for fault in report.faults:
+            click.echo(f"entry {fault.entry}: {fault.fault}")
+        click.echo(f"{'ok' if report.ok else 'NOT ok'}: {report.entries} entries checked, {report.unsealed} unsealed")
+    sys.exit(0 if report.ok else 1)
+
+
+@command(main, "compact")
+@as_json
+def compact(as_json: bool) -> None:
+    """Merge the folios of every dossier's class where they are many."""
+    with progress.shown("compacted classes") as tell:
+        merged = compaction.sweep(tell)
+    say({"compacted": merged}) if as_json else click.echo(f"{merged} classes compacted")
+
+
+@command(main, "openapi", opens=False)
+def print_openapi() -> None:
+    """Print the OpenAPI document (YAML)."""
+    click.echo(openapi.document(create_app("https://bureau.example")), nl=False)
+
+
+@command(main, "collect")
+@click.argument("feed")
+@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@as_json
+def collect(feed: str, file: Path, as_json: bool) -> None:
+    """Take a delivery in: FEED is the name of a feed, or a TOML file."""
+    with progress.shown(f"{feed}, rows") as tell:
+        receipt = intake.receive(feeds.pull(feeds.load(feed), file), tell)
+    if as_json:
+        say(asdict(receipt))
+        return
+    again = " (received before: this is its first receipt)" if receipt.duplicate else ""
+    click.echo(f"batch {receipt.batch}{again}: {receipt.rows} rows, {receipt.accepted} accepted,")
+    click.echo(f"  {receipt.rejected} rejected {receipt.reasons or ''}, {receipt.repeated} delivered before")
