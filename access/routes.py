@@ -9,13 +9,14 @@ from access import oauth, people, tokens
 from access.schemas import (
     CredentialsSchema,
     IntrospectionSchema,
+    JwksSchema,
     MetadataSchema,
     SessionSchema,
     TokenReferenceSchema,
     TokenRequestSchema,
     TokenSchema,
 )
-from kernel import auth, clock, db
+from kernel import auth, clock, db, signing
 from kernel.errors import NotPermitted
 from kernel.web import Blueprint, json_response
 
@@ -58,6 +59,15 @@ def revoke_token() -> Response:
 def show_metadata() -> Response:
     """What this authorization server offers (RFC 8414)."""
     return json_response(oauth.metadata(current_app.config["BUREAU_PUBLIC_URL"]))
+
+
+@blp.route("/oauth/jwks")
+@blp.public
+@blp.response(200, JwksSchema)
+def show_keys() -> Response:
+    """The public keys with which the bureau signs (RFC 7517); none is ever taken out."""
+    with db.reading() as reading:
+        return json_response({"keys": signing.public_keys(reading)})
 
 
 @blp.route("/v1/sessions", methods=["POST"])

@@ -58,9 +58,16 @@ class MetadataSchema(Schema):
     token_endpoint = fields.String(required=True)
     introspection_endpoint = fields.String(required=True)
     revocation_endpoint = fields.String(required=True)
+    jwks_uri = fields.String(required=True)
     scopes_supported = fields.List(fields.String(), required=True)
     response_types_supported = fields.List(fields.String(), required=True)
     grant_types_supported = fields.List(fields.String(), required=True)
     token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     introspection_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
+
+
+class JwksSchema(Schema):
+    """RFC 7517 §5."""
+
+    keys = fields.List(fields.Dict(), required=True)

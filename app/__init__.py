@@ -12,12 +12,20 @@ from app.config import Settings
 from audit import routes as audit_routes
 from bureau import catalogue
 from bureau import routes as bureau_routes
+from consent import requests_routes as consent_requests_routes
 from consent import routes as consent_routes
-from kernel import auth, db, keys, web
+from kernel import auth, db, keys, signing, web
 from kernel.errors import SettingError
 from kernel.models import purpose_key
 
-BLUEPRINTS = (access_routes.blp, consent_routes.blp, bureau_routes.blp, audit_routes.blp, health.blp)
+BLUEPRINTS = (
+    access_routes.blp,
+    consent_routes.blp,
+    consent_requests_routes.blp,
+    bureau_routes.blp,
+    audit_routes.blp,
+    health.blp,
+)
 
 
 def open_bureau(settings: Settings) -> None:
@@ -29,6 +37,7 @@ def open_bureau(settings: Settings) -> None:
         if not inspect(reading).has_table(purpose_key.name):
             raise SettingError("BUREAU_DATABASE_URL names a database without a bureau: run `bureau init`")
         keys.use(keys.open_purpose_keys(reading, root))
+        signing.open_signers(reading)
 
 
 def create_app(public_url: str) -> Flask:

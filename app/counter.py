@@ -1,26 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done at the bureau's own counter: acts of the command line, each an entry with channel `counter`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from access import clients, institutions
 from app.config import Settings
-from audit import trail
+from audit import trail, verification
 from bureau import answers, catalogue, directory
 from bureau.disclosure import Answer, disclose
-from consent import consents, grants
-from consent.consents import Act, Grant
-from consent.decision import Consent
+from consent import consents, grants, suspension
+from consent import verification as consent_verification
+from consent.consents import Act
 from consent.question import Question
+from consent.terms import Grant
 from kernel import clock, db
 from kernel.errors import SettingError
 from kernel.idempotency import settle
 
 CONSENTS_AT_ONCE = 5_000
 COUNTER = Act("counter", channel="counter")
+CHANGES: dict[str, Callable[[Connection, str, Act, str | None], Any]] = {
+    "revoke": consents.revoke,
+    "pause": consents.pause,
+    "resume": consents.resume,
+    "suspend": partial(suspension.at_the_counter, "suspend"),
+    "reinstate": partial(suspension.at_the_counter, "reinstate"),
+}
 
 
 def refuse_overwrite(settings: Settings) -> SettingError:
@@ -46,10 +56,10 @@ def grant(given: Grant) -> str:
     return settle(attempt)
 
 
-def revoke(consent_id: str, reason: str | None) -> None:
-    """Write down the end of a consent."""
+def change(act: str, consent_id: str, reason: str | None) -> None:
+    """Write down what an enterprise, or the bureau, did to a consent: one of CHANGES. Raises NotFound, Conflict."""
     with trail.recording() as tx:
-        consents.revoke(tx, consent_id, COUNTER, reason)
+        CHANGES[act](tx, consent_id, COUNTER, reason)
 
 
 def ask(
@@ -74,16 +84,22 @@ def ask(
     return disclose(question, answers.records)
 
 
-def all_consents(reading: Connection, uscc: str | None) -> Iterator[Consent]:
+def verify(reading: Connection) -> verification.Report:
+    """The check of the trail, with the faults of consents among the others."""
+    report, found = verification.verify(reading), tuple(consent_verification.faults(reading))
+    return replace(report, ok=report.ok and not found, faults=report.faults + found)
+
+
+def all_consents(reading: Connection, uscc: str | None) -> Iterator[dict[str, Any]]:
     """Every consent, or every one of an enterprise, newest first, a page at a time."""
     before: str | None = None
-    while page := consents.listed(reading, uscc=uscc, before=before, limit=CONSENTS_AT_ONCE):
+    now = clock.now()
+    while page := consents.listed(reading, now, uscc=uscc, before=before, limit=CONSENTS_AT_ONCE):
         yield from page
-        before = page[-1].id
+        before = page[-1]["consent_id"]
 
 
-def consent_line(consent: Consent) -> dict[str, Any]:
+def consent_line(shown: dict[str, Any]) -> dict[str, Any]:
     """A consent as `bureau consent list` prints it."""
-    shown = consents.document(consent, clock.now())
     names = ("consent_id", "uscc", "scope", "grantee", "classes", "purposes", "products", "status", "expires_at")
     return {name: shown[name] for name in names}

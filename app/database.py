@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, insert, inspect, select
 
 from bureau.models import publication, publication_head
-from kernel import clock, db, keys
+from kernel import clock, db, keys, signing
 from kernel.keys import Key
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -59,6 +59,8 @@ def begin(engine: Engine, root: Key) -> None:
 
 def _begin(tx: Connection, root: Key) -> None:
     keys.create_purpose_keys(tx, root)
+    keys.use(keys.open_purpose_keys(tx, root))
+    signing.create(tx)
     if tx.scalar(select(publication_head.c.id)) is None:
         tx.execute(insert(publication).values(number=0, time=clock.now(), kind="first-day"))
         tx.execute(insert(publication_head).values(id=1, number=0))

@@ -20,8 +20,8 @@ from app.config import Settings
 from audit import trail
 from bureau import compaction, intake
 from consent import consents
-from consent.consents import Grant
 from consent.question import CLASSES, PRODUCTS, PURPOSES
+from consent.terms import Grant
 from kernel import db
 from kernel.errors import SettingError
 

@@ -27,10 +27,11 @@ _SALTED = ("operator", "reference", "idempotency_key")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An entry that is not what was written, and what is wrong with it."""
+    """An entry (or what `kind` says, by its id) that is not what was written, and what is wrong with it."""
 
     entry: str
     fault: str
+    kind: str = "entry"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from bureau import compaction, intake
 from bureau.catalogue import current
 from bureau.records import Batch, Row
 from consent import consents
-from consent.consents import Act, Grant
+from consent.consents import Act
 from consent.question import CLASSES
+from consent.terms import Grant
 from kernel import db, keys
 from tests import postgres
 from tests.postgres import PostgresServer

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The product `records`: an enterprise's records as an institution receives them. Pure: dossier in, bytes out."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import orjson
 from bureau import catalogue, folios
 from bureau.vault import Dossier
 from kernel import clock
+
+Standing = tuple[str, int, Sequence[bytes | memoryview]]
 
 
 class Asked(NamedTuple):
@@ -19,6 +22,7 @@ class Asked(NamedTuple):
     purpose: str
     product: str
     consent_id: str
+    since: str | None = None  # a day: events before it are left out (the consent's or the policy's history)
 
 
 class Produced(NamedTuple):
@@ -33,6 +37,8 @@ def records(asked: Asked, dossier: Dossier) -> Produced:
     body, count = [_head(asked, dossier)], 0
     for number in sorted(dossier.regions):
         standing = list(folios.splice(dossier.regions[number], dossier.publication, dossier.corrections))
+        if asked.since is not None:
+            standing = list(_recent(standing, asked.since))
         if not standing:
             continue
         body.append(_class_head(number))
@@ -47,6 +53,22 @@ def records(asked: Asked, dossier: Dossier) -> Produced:
         body[-1] = b"]}]}"
     body.append(b'],"receipt":%b}' % _json(f"/v1/audit/receipts/{asked.query_id}"))
     return Produced(b"".join(body), count)
+
+
+def _recent(standing: Iterable[Standing], since: str) -> Iterator[Standing]:
+    """What is left of datasets when events before a day are left out; what holds till replaced is not cut."""
+    for dataset, count, pieces in standing:
+        if catalogue.current().datasets[dataset].kind == "state":
+            yield dataset, count, pieces
+            continue
+        kept = [
+            orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+            for piece in pieces
+            for record in orjson.loads(b"".join((b"[", piece, b"]")))
+            if record["event_date"] is None or record["event_date"] >= since
+        ]
+        if kept:
+            yield dataset, len(kept), kept
 
 
 def _head(asked: Asked, dossier: Dossier) -> bytes | memoryview:

@@ -4,10 +4,11 @@
 `disclose(question, produce)` does, in this order, writing nothing before step 5:
 
     1. an Idempotency-Key that was spent leads to the answer it bought, if that may still be given
-    2. the institution's standing, then the one consent that decides; either may refuse
-    3. the vault opens the folios of the classes that the consent covers, and no others
+    2. the institution's standing, then the one consent that decides and the policy; any may refuse
+    3. the vault opens the folios of the classes that are permitted, and no others
     4. `produce`, a pure function, makes the answer's bytes
-    5. the entry is written, with the digest of exactly those bytes, and commits
+    5. the entry is written, with the digest of exactly those bytes, and commits; where the consent or the policy
+       sets a limit, the counter moves in the same transaction, and may still refuse
     6. only now the answer is returned, or the refusal raised
 
 A refusal is an entry too. No committed entry, no answer: if step 5 fails in any way the caller gets 503 and no
@@ -62,15 +63,8 @@ def disclose(question: Question, produce: Producer) -> Answer:
     """
 
     def attempt() -> _Outcome:
-        with trail.recording(only_the_entry=True) as tx:
-            asked = question.digest()
-            earlier = trail.find_keyed(tx, question.actor, question.key, asked) if question.key else None
-            if earlier is None:
-                outcome = _decide(tx, question, produce)
-            else:
-                outcome = _repeat(tx, earlier, question.asking, _asked(question), produce)
-            trail.append(tx, outcome.entry)
-        return outcome
+        # Without limits, the rule, the entry is all that is written; a counter needs a transaction around both.
+        return _attempt(question, produce, counting=False) or _attempt(question, produce, counting=True)  # type: ignore[return-value]
 
     return _settled(settle(attempt))
 
@@ -91,24 +85,43 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
     return _settled(outcome)
 
 
+def _attempt(question: Question, produce: Producer, *, counting: bool) -> _Outcome | None:
+    """Steps 1 to 5. None, and nothing done, where a limit is set and this is not a transaction to count in."""
+    with trail.recording(only_the_entry=not counting) as tx:
+        asked = question.digest()
+        earlier = trail.find_keyed(tx, question.actor, question.key, asked) if question.key else None
+        if earlier is None:
+            outcome = _decide(tx, question, produce, counting)
+        else:
+            outcome = _repeat(tx, earlier, question.asking, _asked(question), produce)
+        if outcome is not None:
+            trail.append(tx, outcome.entry)
+    return outcome
+
+
 def _is_answer_to(earlier: dict[str, Any], asking: Institution) -> bool:
     return (earlier["type"], earlier.get("institution")) == (Event.QUERY_ANSWERED, asking.id)
 
 
-def _decide(tx: Connection, question: Question, produce: Producer) -> _Outcome:
+def _decide(tx: Connection, question: Question, produce: Producer, counting: bool) -> _Outcome | None:
     """Steps 2 to 4 for a new question; raises Invalid where it is none (nothing is written then)."""
     directory.require_plausible(tx, question.uscc)
     query_id, said = ids.new_id(), _asked(question)
     try:
         institutions.require_standing(question.asking, question.purpose, question.product)
-        consent = consents.require(tx, question)
-        classes = question.classes or consent.classes
-        said |= {"consent": consent.id, "consent_version": consent.version, "classes": classes}
-        dossier = vault.open_dossier(tx, question.uscc, classes)
+        permission = consents.require(tx, question)
+        if permission.limits and not counting:
+            return None
+        consent = permission.consent
+        said |= {"consent": consent.id, "consent_version": consent.version, "classes": permission.classes}
+        dossier = vault.open_dossier(tx, question.uscc, permission.classes)
+        since = permission.since.isoformat() if permission.since else None
+        asked = Asked(query_id, question.uscc, question.purpose, question.product, consent.id, since)
+        produced = produce(asked, dossier)
+        if permission.limits:
+            consents.count(tx, permission, question)
     except (NotPermitted, Altered) as refusal:
         return _Outcome(_refused(refusal, said | {"id": query_id}), refusal=refusal)
-    asked = Asked(query_id, question.uscc, question.purpose, question.product, consent.id)
-    produced = produce(asked, dossier)
     digest = hashlib.sha256(produced.body).digest()
     entry = trail.Entry(
         type=Event.QUERY_ANSWERED,
@@ -118,6 +131,7 @@ def _decide(tx: Connection, question: Question, produce: Producer) -> _Outcome:
         answer_digest=digest.hex(),
         billable=produced.records > 0,
         idempotency_key=question.key,
+        detail={"since": since} if since else None,
         **said,
     )
     return _Outcome(entry, answer=Answer(query_id, produced.body, digest))
@@ -131,11 +145,12 @@ def _repeat(
     said |= {"of": earlier["id"], "classes": tuple(earlier["classes"])}
     try:
         institutions.require_standing(asking, earlier["purpose"], earlier["product"])
-        consents.require_still(tx, earlier["consent"])
+        consents.require_still(tx, earlier["consent"], earlier["purpose"])
         dossier = vault.open_dossier(tx, earlier["uscc"], earlier["classes"], earlier["publication"])
     except (NotPermitted, Altered) as refusal:
         return _Outcome(_refused(refusal, said), refusal=refusal)
-    asked = Asked(earlier["id"], earlier["uscc"], earlier["purpose"], earlier["product"], earlier["consent"])
+    since = earlier.get("detail", {}).get("since")
+    asked = Asked(earlier["id"], earlier["uscc"], earlier["purpose"], earlier["product"], earlier["consent"], since)
     body = produce(asked, dossier).body
     digest = hashlib.sha256(body).digest()
     if digest.hex() != earlier["answer_digest"]:
@@ -146,7 +161,8 @@ def _repeat(
 
 
 def _refused(refusal: NotPermitted | Altered | Gone, said: dict[str, Any]) -> trail.Entry:
-    return trail.Entry(type=Event.QUERY_REFUSED, outcome="refused", rule=refusal.slug, **said)
+    limit: dict[str, Any] = {name: refusal.extra[name] for name in ("rule", "limit") if name in refusal.extra}
+    return trail.Entry(type=Event.QUERY_REFUSED, outcome="refused", rule=refusal.slug, detail=limit or None, **said)
 
 
 def _settled(outcome: _Outcome) -> Answer:

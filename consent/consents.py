@@ -1,44 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consents granted, revoked, found; and `require`, on which every disclosure hangs.
+"""Consents granted, paused, revoked, found; and `require`, on which every disclosure hangs.
 
 A question linearises at the statement in `require` that reads the consents: whoever asks after a revocation
 was acknowledged is refused, whichever worker answers. Consent is never read from a cache or a replica.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from audit import trail
 from audit.events import Event
-from consent.decision import Consent, decide, grantees_of, require_collection_not_ended, require_live
+from consent import counters, policy, store
+from consent.decision import (
+    Consent,
+    Permission,
+    decide,
+    grantees_of,
+    require_collection_not_ended,
+    require_live,
+    require_within,
+)
 from consent.models import consent as consents
 from consent.models import consent_version as versions
 from consent.question import Question
-from kernel import canonical, clock, ids
-from kernel.errors import Conflict, NotFound
+from consent.store import Given, consent_of
+from consent.terms import Grant
+from consent.transitions import LIVE, after
+from kernel import clock, ids
+from kernel.errors import Conflict
 from kernel.prepared import Prepared
 
 PAGE_ROWS = 50
 USCCS_AT_ONCE = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What an enterprise gives: to whom, which classes, products, purposes, and for how long."""
-
-    uscc: str
-    scope: str
-    grantee: str
-    classes: tuple[int, ...]
-    products: tuple[str, ...]
-    purposes: tuple[str, ...]
-    not_before: datetime | None = None
-    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +46,72 @@ class Act:
     channel: str = "api"
     key: str | None = None
     request_digest: str | None = None
+    client: str | None = None
 
 
-def require(tx: Connection, question: Question) -> Consent:
-    """The one consent that allows the question; else raises NotPermitted with the rule that refused."""
+def require(tx: Connection, question: Question) -> Permission:
+    """What the one consent that decides, and the policy, permit; else raises NotPermitted with the rule."""
     own, kind, platform = grantees_of(question.asking)
     asked = {"uscc": question.uscc, "own": own, "kind": kind, "platform": platform}
-    return decide([_consent(row) for row in _CANDIDATES.all(tx, asked)], question, clock.now())
+    candidates = [consent_of(row) for row in _CANDIDATES.all(tx, asked)]
+    permission = decide(candidates, question, clock.now(), policy.current())
+    if permission.limits:
+        counters.require_left(tx, permission.consent.id, own, permission.limits)
+    return permission
 
 
-def require_still(tx: Connection, consent_id: str) -> None:
+def count(tx: Connection, permission: Permission, question: Question) -> None:
+    """Count an answered question against the limits; raises NotPermitted (`quota-exhausted`) at one of them.
+
+    The last question that a consent to one institution allows consumes it.
+    """
+    consent, institution = permission.consent, question.asking.id
+    used = counters.take(tx, consent.id, institution, permission.limits)
+    if consent.grantee == institution and consent.max_queries is not None and used["all"] >= consent.max_queries:
+        now, held = clock.now(), store.get(tx, consent.id, lock=True)
+        if held.status_at(now) == "active":  # else it was ended while this question was on its way
+            act = Act(question.actor, question.channel, client=question.client)
+            _write(tx, Event.CONSENT_CONSUMED, after(held, "consume", now), act)
+
+
+def require_still(tx: Connection, consent_id: str, purpose: str) -> None:
     """Raise NotPermitted if this consent, or its enterprise's collection, was ended since it decided.
 
-    For replays: what the consent covers was settled then. Being superseded does no harm as long as its own time
-    has not run out and what superseded it is in force: an enterprise that revokes, revokes all of it.
+    For replays: what the consent covers was settled then, and counters do not matter. Being superseded does no
+    harm as long as its own time has not run out and what superseded it is in force: an enterprise that revokes,
+    revokes all of it.
     """
-    now, consent = clock.now(), get(tx, consent_id)
+    now, consent = clock.now(), store.get(tx, consent_id)
     if consent.status == "superseded":
         same = consents.c.uscc == consent.uscc, consents.c.scope == consent.scope, consents.c.grantee == consent.grantee
-        require_live(_consent(tx.execute(select(consents).where(*same, consents.c.deciding)).one()), now)
+        newer = consent_of(tx.execute(select(consents).where(*same, consents.c.deciding)).one())
+        _require_not_ended(newer, now)
         require_live(replace(consent, status="active"), now)
     else:
-        require_live(consent, now)
+        _require_not_ended(consent, now)
+    require_within(consent, policy.current().purposes[purpose], now)
     row = tx.execute(_COLLECT, {"uscc": consent.uscc}).one_or_none()
-    require_collection_not_ended(_consent(row) if row else None, now)
+    require_collection_not_ended(consent_of(row) if row else None, now)
 
 
 def grant(tx: Connection, given: Grant, act: Act) -> Consent:
     """Write a grant; it supersedes the live consent for the same grantee. The caller commits.
 
-    Raises IntegrityError where the Idempotency-Key is taken or another grant for the same grantee came first.
+    Raises Conflict (`consent-suspended`) over a suspended one, Invalid (`beyond-policy`), and IntegrityError where
+    the Idempotency-Key is taken or another grant for the same grantee came first.
     """
     now = clock.now()
-    if earlier := _lock_deciding(tx, given):
-        _step_back(tx, earlier, now)
-    granted = Consent(
+    policy.require_grantable(given, given.not_before or now)
+    superseded = step_back(tx, given, now)
+    granted = first_version(given, now, status="active")
+    digest = store.add(tx, granted, Given(given.notice, given.evidence), deciding=True)
+    record(tx, Event.CONSENT_GRANTED, granted, act, digest, supersedes=superseded)
+    return granted
+
+
+def first_version(given: Grant, now: datetime, status: str, lapses_at: datetime | None = None) -> Consent:
+    """The consent that a grant, or a request for one, becomes."""
+    return Consent(
         id=ids.new_id(),
         version=1,
         uscc=given.uscc,
@@ -94,15 +122,32 @@ def grant(tx: Connection, given: Grant, act: Act) -> Consent:
         purposes=given.purposes,
         not_before=given.not_before or now,
         expires_at=given.expires_at,
-        status="active",
+        status=status,
         reason=None,
-        granted_at=now,
+        granted_at=now if status == "active" else None,
         changed_at=now,
+        max_queries=given.max_queries,
+        frequency=given.frequency,
+        history_months=given.history_months,
+        lapses_at=lapses_at,
     )
-    tx.execute(insert(consents).values(**_columns(granted), deciding=True))
-    _keep_version(tx, granted)
-    _record(tx, Event.CONSENT_GRANTED, granted, act)
-    return granted
+
+
+def step_back(tx: Connection, given: Grant | Consent, now: datetime) -> str | None:
+    """Let a newer grant decide. A live consent is superseded (its id is returned); an ended one stays as it is.
+
+    Raises Conflict (`consent-suspended`): what the bureau suspended no new grant sets free.
+    """
+    earlier = store.lock_deciding(tx, given.uscc, given.scope, given.grantee)
+    if earlier is None:
+        return None
+    if earlier.status_at(now) == "suspended":
+        raise Conflict("the bureau has suspended the consent that this one would replace", slug="consent-suspended")
+    store.stop_deciding(tx, earlier.id)
+    if earlier.status_at(now) not in LIVE:
+        return None
+    store.change(tx, after(earlier, "supersede", now))
+    return earlier.id
 
 
 def revoke(tx: Connection, consent_id: str, act: Act, reason: str | None = None) -> Consent:
@@ -111,43 +156,52 @@ def revoke(tx: Connection, consent_id: str, act: Act, reason: str | None = None)
     Raises NotFound, or Conflict from a state that has ended already; and for a collect consent while a query
     consent is still live, because query ends before collection can (the form's clause 6).
     """
-    now, held = clock.now(), get(tx, consent_id, lock=True)
-    if (status := held.status_at(now)) != "active":
-        raise Conflict(f"the consent is {status} already", slug="consent-ended")
+    now, held = clock.now(), store.get(tx, consent_id, lock=True)
+    revoked = after(held, "revoke", now, reason)
     if held.scope == "collect":
         _require_no_live_query(tx, held.uscc, now)
-    revoked = replace(held, version=held.version + 1, status="revoked", reason=reason, changed_at=now)
-    _write_version(tx, revoked)
-    _record(tx, Event.CONSENT_REVOKED, revoked, act)
-    return revoked
+    return _write(tx, Event.CONSENT_REVOKED, revoked, act)
 
 
-def get(tx: Connection, consent_id: str, *, lock: bool = False) -> Consent:
-    """A consent by its id; raises NotFound."""
-    found = select(consents).where(consents.c.id == consent_id)
-    row = tx.execute(found.with_for_update() if lock else found).one_or_none()
-    if row is None:
-        raise NotFound(f"no consent {consent_id}")
-    return _consent(row)
+def pause(tx: Connection, consent_id: str, act: Act, reason: str | None = None) -> Consent:
+    """Hold a consent until it is resumed. The caller commits. Raises NotFound, Conflict."""
+    held = store.get(tx, consent_id, lock=True)
+    return _write(tx, Event.CONSENT_PAUSED, after(held, "pause", clock.now(), reason), act)
+
+
+def resume(tx: Connection, consent_id: str, act: Act, reason: str | None = None) -> Consent:
+    """Put a paused consent into force again. The caller commits. Raises NotFound, Conflict."""
+    held = store.get(tx, consent_id, lock=True)
+    return _write(tx, Event.CONSENT_RESUMED, after(held, "resume", clock.now(), reason), act)
 
 
 def listed(
     tx: Connection,
+    now: datetime,
     *,
     uscc: str | None = None,
     grantees: Sequence[str] | None = None,
+    requested_by: str | None = None,
+    status: str | None = None,
     before: str | None = None,
     limit: int = PAGE_ROWS,
-) -> list[Consent]:
-    """Consents, newest first, of an enterprise and/or naming one of `grantees`; `before` an id."""
-    page = select(consents).order_by(consents.c.id.desc()).limit(limit)
+) -> list[dict[str, Any]]:
+    """Consents as shown, newest first: of an enterprise, and/or naming one of `grantees` or asked for by one.
+
+    `before` is a consent's id; `status` the stored status (an expired one is still `active` there).
+    """
+    version = (versions.c.consent == consents.c.id) & (versions.c.version == consents.c.version)
+    page = select(consents, versions.c.document, versions.c.signature).join(versions, version)
+    page = page.order_by(consents.c.id.desc()).limit(limit)
     if uscc is not None:
         page = page.where(consents.c.uscc == uscc)
     if grantees is not None:
-        page = page.where(consents.c.grantee.in_(grantees), consents.c.scope == "query")
+        page = page.where(consents.c.grantee.in_(grantees), consents.c.scope == "query", _is_asking_s(requested_by))
+    if status is not None:
+        page = page.where(consents.c.status == status)
     if before is not None:
         page = page.where(consents.c.id < before)
-    return [_consent(row) for row in tx.execute(page)]
+    return [store.present(consent_of(row), row.document, row.signature, now) for row in tx.execute(page)]
 
 
 def collecting(tx: Connection, usccs: Iterable[str]) -> dict[str, frozenset[int]]:
@@ -168,120 +222,60 @@ def collecting(tx: Connection, usccs: Iterable[str]) -> dict[str, frozenset[int]
     return found
 
 
-def history(tx: Connection, consent_id: str) -> Iterator[dict[str, Any]]:
-    """The documents of all versions of a consent, oldest first; each names the digest of the one before."""
-    kept = select(versions.c.document).where(versions.c.consent == consent_id).order_by(versions.c.version)
-    return (orjson.loads(document) for document in tx.scalars(kept))
-
-
-def document(consent: Consent, now: datetime) -> dict[str, Any]:
-    """A consent as the API shows it, with the status that it has at `now`."""
-    return {
-        "consent_id": consent.id,
-        "version": consent.version,
-        "uscc": consent.uscc,
+def record(
+    tx: Connection, event: Event, consent: Consent, act: Act, digest: str | None, supersedes: str | None = None
+) -> None:
+    """Put what was done to a consent on the trail, with the digest of the version that came of it."""
+    detail = {
         "scope": consent.scope,
         "grantee": consent.grantee,
-        "classes": list(consent.classes),
-        "products": list(consent.products),
         "purposes": list(consent.purposes),
-        "not_before": clock.rfc3339(consent.not_before),
-        "expires_at": clock.rfc3339(consent.expires_at) if consent.expires_at else None,
-        "status": consent.status_at(now),
+        "products": list(consent.products),
+        "status": consent.status,
+        "version_digest": digest,
+        "supersedes": supersedes,
         "reason": consent.reason,
-        "granted_at": clock.rfc3339(consent.granted_at),
-        "changed_at": clock.rfc3339(consent.changed_at),
     }
-
-
-def _lock_deciding(tx: Connection, given: Grant) -> Consent | None:
-    """The consent that decides before the new grant does, locked until the commit."""
-    same = (consents.c.uscc == given.uscc, consents.c.scope == given.scope, consents.c.grantee == given.grantee)
-    deciding = select(consents).where(*same, consents.c.deciding)
-    while True:
-        row = tx.execute(deciding.with_for_update()).one_or_none()
-        # PostgreSQL gives nothing where the row that it waited for stepped back meanwhile: lock its successor.
-        if row is not None or tx.execute(deciding).one_or_none() is None:
-            return None if row is None else _consent(row)
-
-
-def _step_back(tx: Connection, earlier: Consent, now: datetime) -> None:
-    """Let a newer grant decide: a live consent is superseded, an ended or expired one stays as it is."""
-    tx.execute(update(consents).where(consents.c.id == earlier.id).values(deciding=False))
-    if earlier.status_at(now) == "active":
-        _write_version(tx, replace(earlier, version=earlier.version + 1, status="superseded", changed_at=now))
-
-
-def _require_no_live_query(tx: Connection, uscc: str, now: datetime) -> None:
-    live = select(func.count()).where(
-        consents.c.uscc == uscc,
-        consents.c.scope == "query",
-        consents.c.status == "active",
-        (consents.c.expires_at.is_(None)) | (consents.c.expires_at > now),
-    )
-    if count := tx.scalar(live):
-        raise Conflict(f"{count} query consents are live: revoke them before collection", slug="query-consents-live")
-
-
-def _write_version(tx: Connection, changed: Consent) -> None:
-    tx.execute(update(consents).where(consents.c.id == changed.id).values(**_columns(changed)))
-    _keep_version(tx, changed)
-
-
-def _keep_version(tx: Connection, consent: Consent) -> None:
-    before = versions.c.consent == consent.id, versions.c.version == consent.version - 1
-    earlier = tx.scalar(select(versions.c.document).where(*before))
-    previous = canonical.digest(orjson.loads(earlier)) if earlier is not None else None
-    kept = canonical.encode({**document(consent, consent.changed_at), "previous": previous})
-    tx.execute(insert(versions).values(consent=consent.id, version=consent.version, document=kept))
-
-
-def _record(tx: Connection, event: Event, consent: Consent, act: Act) -> None:
     said = trail.Entry(
         type=event,
         actor=act.actor,
         channel=act.channel,
+        client=act.client,
         uscc=consent.uscc,
         consent=consent.id,
         consent_version=consent.version,
         classes=consent.classes,
         request_digest=act.request_digest,
         idempotency_key=act.key,
-        detail={
-            "scope": consent.scope,
-            "grantee": consent.grantee,
-            "purposes": list(consent.purposes),
-            "products": list(consent.products),
-        },
+        detail={name: value for name, value in detail.items() if value is not None},
     )
     trail.append(tx, said)
 
 
-def _columns(consent: Consent) -> dict[str, Any]:
-    lists = {
-        name: ",".join(str(each) for each in getattr(consent, name)) for name in ("classes", "products", "purposes")
-    }
-    plain = {name: getattr(consent, name) for name in consent.__slots__ if name not in lists}
-    return plain | lists
+def _write(tx: Connection, event: Event, changed: Consent, act: Act) -> Consent:
+    record(tx, event, changed, act, store.change(tx, changed))
+    return changed
 
 
-def _consent(row: Any) -> Consent:
-    return Consent(
-        id=row.id,
-        version=row.version,
-        uscc=row.uscc,
-        scope=row.scope,
-        grantee=row.grantee,
-        classes=tuple(int(number) for number in row.classes.split(",")),
-        products=tuple(row.products.split(",")),
-        purposes=tuple(row.purposes.split(",")),
-        not_before=row.not_before,
-        expires_at=row.expires_at,
-        status=row.status,
-        reason=row.reason,
-        granted_at=row.granted_at,
-        changed_at=row.changed_at,
+def _require_not_ended(consent: Consent, now: datetime) -> None:
+    """As `require_live`, but a consent that was used up still stands behind the answers that it gave."""
+    require_live(replace(consent, status="active") if consent.status == "consumed" else consent, now)
+
+
+def _require_no_live_query(tx: Connection, uscc: str, now: datetime) -> None:
+    live = select(func.count()).where(
+        consents.c.uscc == uscc,
+        consents.c.scope == "query",
+        consents.c.status.in_(sorted(LIVE)),
+        (consents.c.expires_at.is_(None)) | (consents.c.expires_at > now),
     )
+    if found := tx.scalar(live):
+        raise Conflict(f"{found} query consents are live: revoke them before collection", slug="query-consents-live")
+
+
+def _is_asking_s(institution: str | None) -> ColumnElement[bool]:
+    """A request is seen by the institution that made it, and by no other of its kind."""
+    return consents.c.requested_by.is_(None) | (consents.c.requested_by == institution)
 
 
 _OF_ENTERPRISE = (consents.c.uscc == bindparam("uscc"), consents.c.deciding)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A grant from the request to the trail: checked against what exists, and written once per Idempotency-Key."""
+"""A grant or a request from its body to the trail: checked against what exists, written once per Idempotency-Key."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -9,18 +10,31 @@ from sqlalchemy import Connection
 
 from access import institutions
 from audit import trail
-from consent import consents
-from consent.consents import Act, Grant
+from consent import consents, evidence, requests, store
+from consent.consents import Act
+from consent.decision import Consent
+from consent.store import Given
+from consent.terms import Frequency, Grant
 from kernel import canonical, clock, db
 from kernel.errors import Invalid
 from kernel.idempotency import settle
 
+Write = Callable[[Connection, Grant, Act], Consent]
 
-def checked(body: Mapping[str, Any]) -> Grant:
-    """The grant that a validated body asks for; raises Invalid where it names nobody that exists."""
+
+def checked(body: Mapping[str, Any], sent: Mapping[str, Any] | None = None) -> Grant:
+    """The grant that a validated body asks for; raises Invalid where it names nobody that exists.
+
+    `sent` is the body as it came, over which `evidence.jws` was made; raises Invalid where that does not verify.
+    """
     grantee = body["grantee"] or ("platform" if body["scope"] == "collect" else "")
+    frequency, history, proof = body.get("frequency"), body.get("history"), body.get("evidence")
     with db.reading() as reading:
         require_grantee(reading, body["scope"], grantee)
+        if proof is not None and proof.get("jws") is not None:
+            if sent is None:
+                raise Invalid("only a grant over the API carries a signature", errors={"evidence": ["leave jws out"]})
+            proof = evidence.verified(reading, body["uscc"], sent, clock.now())
     return Grant(
         uscc=body["uscc"],
         scope=body["scope"],
@@ -30,6 +44,11 @@ def checked(body: Mapping[str, Any]) -> Grant:
         purposes=tuple(sorted(set(body["purposes"]))),
         not_before=body["not_before"],
         expires_at=body["expires_at"],
+        max_queries=body.get("max_queries"),
+        frequency=Frequency(**frequency) if frequency else None,
+        history_months=history["months"] if history else None,
+        notice=body.get("notice"),
+        evidence=proof,
     )
 
 
@@ -63,22 +82,49 @@ def grant_once(given: Grant, actor: str, key: str) -> dict[str, Any]:
 
     Raises Invalid (`idempotency-key-reused`) where the key comes back with another body.
     """
-    digest = canonical.digest({name: _plain(getattr(given, name)) for name in given.__slots__})
+    return _once(consents.grant, given, Act(actor, key=key))
+
+
+def ask_once(given: Grant, act: Act) -> dict[str, Any]:
+    """Write the request for a consent, or find what this key wrote before. Returns it as it was made."""
+    return _once(requests.ask, given, act)
+
+
+def approve(
+    consent_id: str, act: Act, body: Mapping[str, Any], require_visible: Callable[[Consent, Connection], None]
+) -> dict[str, Any]:
+    """Approve a request, once more where another grant for the same grantee came in between. Returns the consent."""
+    narrowed = {name: body.get(name) for name in ("classes", "products", "purposes", "expires_at", "max_queries")}
 
     def attempt() -> dict[str, Any]:
         with trail.recording() as tx:
-            earlier = trail.find_keyed(tx, actor, key, digest)
+            require_visible(store.get(tx, consent_id), tx)
+            given = Given(body.get("notice"), body.get("evidence"))
+            approved = requests.approve(tx, consent_id, act, narrowed, given)
+            return store.shown(tx, approved, clock.now())
+
+    return settle(attempt)
+
+
+def _once(write: Write, given: Grant, act: Act) -> dict[str, Any]:
+    digest = canonical.digest({name: _plain(getattr(given, name)) for name in given.__slots__})
+    keyed = Act(act.actor, act.channel, act.key, digest, act.client)
+    assert act.key is not None
+
+    def attempt() -> dict[str, Any]:
+        with trail.recording() as tx:
+            earlier = trail.find_keyed(tx, act.actor, act.key or "", digest)
             if earlier is None:
                 require_ahead(given, clock.now())
-                consent = consents.grant(tx, given, Act(actor, key=key, request_digest=digest))
-                consent_id = consent.id
+                consent_id = write(tx, given, keyed).id
             else:
                 consent_id = earlier["consent"]
-            first = next(consents.history(tx, consent_id))
-            return {name: value for name, value in first.items() if name != "previous"}
+            return next(store.history(tx, consent_id))
 
     return settle(attempt)
 
 
 def _plain(value: Any) -> Any:
-    return clock.rfc3339(value) if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return clock.rfc3339(value)
+    return asdict(value) if isinstance(value, Frequency) else value

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consents as they stand, and every version they ever had."""
+"""Consents as they stand, every version they ever had, how often they were used, and enterprises' own keys.
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table
+A consent's terms stand twice: as columns, by which it decides, and in its version's signed document, as shown.
+"""
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
 from kernel.db import Instant, metadata
 
@@ -22,8 +25,16 @@ consent = Table(
     Column("reason", String(400)),
     # Of all consents for one (uscc, scope, grantee) the newest granted decides, whatever its state.
     Column("deciding", Boolean, nullable=False),
-    Column("granted_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("granted_at", Instant),  # null as long as it is only requested
     Column("changed_at", Instant, nullable=False),
+    Column("max_queries", Integer),
+    Column("frequency_count", Integer),
+    Column("frequency_per", String(8)),
+    Column("history_months", Integer),
+    Column("suspended_from", String(16)),
+    Column("lapses_at", Instant),
+    Column("requested_by", String(36)),  # the institution that asked for it
 )
 Index(
     "uq_consent_deciding",
@@ -43,4 +54,35 @@ consent_version = Table(
     Column("consent", String(36), ForeignKey("consent.id"), primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("document", LargeBinary, nullable=False),  # canonical JSON (RFC 8785) of the consent at this version
+    Column("signature", String(400)),  # detached JWS by the bureau over exactly those bytes
+)
+
+consent_use = Table(
+    "consent_use",
+    metadata,
+    Column("consent", String(36), ForeignKey("consent.id"), primary_key=True),
+    Column("institution", String(36), primary_key=True),
+    Column("period", String(40), primary_key=True),  # `all`, `2026-11`, `post_loan:2026`
+    Column("used", Integer, nullable=False),
+)
+
+# What one member of the staff proposed and a second has not confirmed yet.
+consent_proposal = Table(
+    "consent_proposal",
+    metadata,
+    Column("consent", String(36), ForeignKey("consent.id"), primary_key=True),
+    Column("act", String(16), primary_key=True),
+    Column("actor", String(160), nullable=False),
+    Column("reason", String(400)),
+    Column("proposed_at", Instant, nullable=False),
+)
+
+enterprise_key = Table(
+    "enterprise_key",
+    metadata,
+    Column("uscc", String(32), primary_key=True),
+    Column("kid", String(64), primary_key=True),  # RFC 7638 thumbprint
+    Column("jwk", Text, nullable=False),
+    Column("registered_at", Instant, nullable=False),
+    Column("retired_at", Instant),
 )

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
 from app import create_app, database
-from kernel import db, keys
+from kernel import db, keys, signing
 from tests import postgres
 
 # On a busy machine an example may take its time: what Hypothesis looks for here is faults, not slowness.
@@ -149,6 +149,7 @@ def _open(bound: object, home: Path) -> None:
     db.use(bound)  # type: ignore[arg-type]
     with db.reading() as reading:
         keys.use(keys.open_purpose_keys(reading, keys.read_root(home / "keys" / "root.key")))
+        signing.open_signers(reading)
 
 
 def _administer(config: pytest.Config, statement: str) -> None:

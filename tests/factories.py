@@ -14,8 +14,9 @@ from access import clients, institutions, people, tokens
 from bureau import intake
 from bureau.records import Batch, Row
 from consent import consents
-from consent.consents import Act, Grant
+from consent.consents import Act
 from consent.question import CLASSES, PRODUCTS, PURPOSES, Question
+from consent.terms import Grant
 from kernel import db, uscc
 
 COUNTER = Act("counter", channel="counter")
@@ -69,9 +70,10 @@ def consent(
     purposes: tuple[str, ...] = PURPOSES,
     not_before: datetime | None = None,
     expires_at: datetime | None = None,
+    **limits: Any,
 ) -> str:
-    """A consent given at the counter. Returns its id."""
-    given = Grant(enterprise, scope, grantee, classes, products, purposes, not_before, expires_at)
+    """A consent given at the counter; `limits` as in Grant. Returns its id."""
+    given = Grant(enterprise, scope, grantee, classes, products, purposes, not_before, expires_at, **limits)
     with db.transaction() as tx:
         return consents.grant(tx, given, COUNTER).id
 

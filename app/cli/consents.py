@@ -8,8 +8,9 @@ import click
 
 from app import counter
 from app.commands import Names, Numbers, Text, as_json, command, main, say
-from consent import grants
+from consent import grants, store
 from consent.question import PRODUCTS, PURPOSES
+from consent.terms import PERIODS
 from kernel import clock, db
 
 
@@ -26,6 +27,9 @@ def consent_group() -> None:
 @click.option("--scope", type=click.Choice(("query", "collect")), default="query", show_default=True)
 @click.option("--products", type=Names(PRODUCTS), default=",".join(PRODUCTS), show_default=True)
 @click.option("--days", type=click.IntRange(1, 36_500), help="Default: open-ended.")
+@click.option("--max-queries", type=click.IntRange(1, 1_000_000), help="Answers in all, for each institution.")
+@click.option("--frequency", type=(click.IntRange(1, 1_000_000), click.Choice(PERIODS)), help="As in: 5 month.")
+@click.option("--history-months", type=click.IntRange(1, 600), help="Leave events out that are older.")
 @as_json
 def grant_consent(
     uscc: str,
@@ -35,6 +39,9 @@ def grant_consent(
     scope: str,
     products: tuple[str, ...],
     days: int | None,
+    max_queries: int | None,
+    frequency: tuple[int, str] | None,
+    history_months: int | None,
     as_json: bool,
 ) -> None:
     """Write down a consent that an enterprise gave on paper."""
@@ -44,16 +51,38 @@ def grant_consent(
     body: dict[str, Any] = {"uscc": uscc, "scope": scope, "grantee": institution, "classes": classes}
     ends = clock.now() + timedelta(days=days) if days else None
     body |= {"products": products, "purposes": purposes, "not_before": None, "expires_at": ends}
+    body |= {"max_queries": max_queries, "history": {"months": history_months} if history_months else None}
+    body["frequency"] = {"count": frequency[0], "per": frequency[1]} if frequency else None
     consent_id = counter.grant(grants.checked(body))
     say({"consent_id": consent_id}) if as_json else click.echo(consent_id)
 
 
-@command(consent_group, "revoke")
+def _add_change(act: str, told: str) -> None:
+    @command(consent_group, act)
+    @click.argument("consent_id")
+    @click.option("--reason", type=Text(400))
+    def change_consent(consent_id: str, reason: str | None) -> None:
+        counter.change(act, consent_id, reason)
+
+    change_consent.help = told
+
+
+_add_change("revoke", "Write down that an enterprise ended a consent.")
+_add_change("pause", "Write down that an enterprise holds a consent.")
+_add_change("resume", "Write down that an enterprise put a held consent into force again.")
+_add_change("suspend", "Stop a consent that is under suspicion.")
+_add_change("reinstate", "End the suspension of a consent.")
+
+
+@command(consent_group, "show")
 @click.argument("consent_id")
-@click.option("--reason", type=Text(400))
-def revoke_consent(consent_id: str, reason: str | None) -> None:
-    """Write down that an enterprise ended a consent."""
-    counter.revoke(consent_id, reason)
+@as_json
+def show_consent(consent_id: str, as_json: bool) -> None:
+    """A consent with all its signed versions. The answer is JSON anyhow."""
+    del as_json
+    with db.reading() as reading:
+        shown = store.shown(reading, store.get(reading, consent_id), clock.now())
+        say({**shown, "versions": list(store.history(reading, consent_id))})
 
 
 @command(consent_group, "list")

@@ -10,7 +10,6 @@ import click
 
 from app import config, counter, create_app, database, demo, open_bureau, openapi, progress, serve, walk, worker
 from app.commands import as_json, command, main, say
-from audit import verification
 from bureau import compaction, intake
 from connectors import feeds
 from kernel import db, keys
@@ -86,14 +85,14 @@ def work() -> None:
 @command(main, "verify")
 @as_json
 def verify(as_json: bool) -> None:
-    """Recompute the trail and name every entry that is not what was written."""
+    """Recompute the trail and all consents, and name every entry or consent that is not what was written."""
     with db.reading() as reading:
-        report = verification.verify(reading)
+        report = counter.verify(reading)
     if as_json:
         say(asdict(report))
     else:
         for fault in report.faults:
-            click.echo(f"entry {fault.entry}: {fault.fault}")
+            click.echo(f"{fault.kind} {fault.entry}: {fault.fault}")
         click.echo(f"{'ok' if report.ok else 'NOT ok'}: {report.entries} entries checked, {report.unsealed} unsealed")
     sys.exit(0 if report.ok else 1)
 

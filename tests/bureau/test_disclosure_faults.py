@@ -13,7 +13,7 @@ from audit import verification
 from bureau import answers, disclosure
 from bureau.disclosure import Answer
 from consent import consents
-from kernel import db
+from kernel import clock, db
 from kernel.errors import BureauError, Conflict, NotPermitted
 from tests.bureau.histories import History, electricity, entries
 from tests.bureau.threads import at_once
@@ -125,8 +125,8 @@ def test_no_question_that_began_after_a_revocation_is_answered(open_house: House
         thread.start()
     time.sleep(0.4)
     with db.transaction() as tx:
-        (live,) = consents.listed(tx, uscc=uscc)
-        consents.revoke(tx, live.id, COUNTER)
+        (live,) = consents.listed(tx, clock.now(), uscc=uscc)
+        consents.revoke(tx, live["consent_id"], COUNTER)
     acknowledged = time.monotonic()
     time.sleep(0.4)
     stop.set()

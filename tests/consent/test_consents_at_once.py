@@ -15,11 +15,11 @@ from sqlalchemy import select
 from app import counter
 from audit import trail, verification
 from audit.models import entry as entries
-from consent import consents, grants
-from consent.consents import Grant
+from consent import consents, grants, store
 from consent.models import consent as table
 from consent.question import CLASSES, PRODUCTS, PURPOSES
-from kernel import canonical, db
+from consent.terms import Grant
+from kernel import db
 from kernel.errors import Conflict, NotPermitted
 from tests import factories
 from tests.conftest import House
@@ -76,10 +76,10 @@ def assert_whole(enterprise: str, expected: int) -> None:
     assert [row.status for row in rows if row.deciding] == ["active"]
     with db.reading() as reading:
         for row in rows:
-            chain = list(consents.history(reading, row.id))
+            chain = list(store.history(reading, row.id))
             assert [version["version"] for version in chain] == list(range(1, row.version + 1))
             for before, after in pairwise(chain):
-                assert after["previous"] == canonical.digest(before)
+                assert after["previous"] == store.digest_of(before)
         about = select(entries.c.id).where(entries.c.uscc == enterprise)
         assert len(reading.scalars(about).all()) == expected
         assert verification.verify(reading).ok
@@ -152,7 +152,7 @@ def test_of_revocations_at_once_one_counts_and_the_others_are_conflicts(open_hou
     assert results.count("revoked") == 1
     assert len([result for result in results if isinstance(result, Conflict)]) == AT_ONCE - 1
     with db.reading() as reading:
-        assert len(list(consents.history(reading, consent_id))) == 2
+        assert len(list(store.history(reading, consent_id))) == 2
 
 
 def test_whoever_asks_after_a_revocation_was_acknowledged_is_refused(open_house: House) -> None:

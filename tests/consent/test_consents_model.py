@@ -23,10 +23,10 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from consent import consents
-from consent.consents import Grant
+from consent import consents, store
 from consent.models import consent as table
-from kernel import canonical, clock, db
+from consent.terms import Grant
+from kernel import clock, db
 from kernel.errors import Conflict, NotPermitted
 from tests import factories
 from tests.conftest import House
@@ -104,7 +104,7 @@ class ConsentMachine(RuleBasedStateMachine):
             question = factories.question(self.institution, self.enterprise, classes=classes)
             with self._clock(), db.transaction() as tx:
                 try:
-                    decided = consents.require(tx, question).id
+                    decided = consents.require(tx, question).consent.id
                 except NotPermitted as refusal:
                     decided = refusal.slug
             assert decided == self._expected(classes)
@@ -130,9 +130,9 @@ class ConsentMachine(RuleBasedStateMachine):
             assert {row.id for row in rows} == set(self.all)
             for row in rows:
                 previous = None
-                for version in consents.history(reading, row.id):
+                for version in store.history(reading, row.id):
                     assert version["previous"] == previous
-                    previous = canonical.digest(version)
+                    previous = store.digest_of(version)
                 assert version["version"] == row.version <= 2
 
     @contextmanager

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consent import policy
 from consent.decision import Consent, decide, grantees_of, require_live
 from consent.question import CLASSES, PRODUCTS, PURPOSES, Question
 from kernel.auth import Institution
 from kernel.errors import NotPermitted
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+POLICY = policy.current()
 INSTANT = timedelta(microseconds=1)
 BANK = Institution("i-1", "演示银行", "bank", "approved")
 OWN, KIND, PLATFORM = grantees_of(BANK)
@@ -65,12 +67,17 @@ def question(**changes: Any) -> Question:
 def decided(*candidates: Consent, **asked: Any) -> str:
     """The id of the consent that decided, or the slug of the rule that refused."""
     try:
-        return decide(candidates, question(**asked), NOW).id
+        return decide(candidates, question(**asked), NOW, POLICY).consent.id
     except NotPermitted as refusal:
         return refusal.slug
 
 
-ENDED = ("revoked", "paused", "suspended", "consumed", "superseded", "requested", "rejected", "lapsed")
+NOT_IN_FORCE = {
+    "paused": "consent-paused",
+    "suspended": "consent-suspended",
+    "consumed": "quota-exhausted",
+    **dict.fromkeys(("revoked", "superseded", "requested", "rejected", "lapsed"), "no-consent"),
+}
 
 
 @pytest.mark.parametrize(
@@ -123,10 +130,10 @@ def test_the_most_specific_consent_decides_whatever_order_they_come_in() -> None
     assert decided(consent(PLATFORM), collect()) == candidates[2].id
 
 
-@pytest.mark.parametrize("status", ENDED)
+@pytest.mark.parametrize("status", NOT_IN_FORCE)
 @pytest.mark.parametrize("narrow", [OWN, KIND])
 def test_an_ended_specific_consent_refuses_although_a_wider_one_lives(status: str, narrow: str) -> None:
-    assert decided(consent(narrow, status=status), consent(PLATFORM)) == "no-consent"
+    assert decided(consent(narrow, status=status), consent(PLATFORM)) == NOT_IN_FORCE[status]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +185,7 @@ def test_a_consent_ends_at_exactly_its_last_instant() -> None:
 
 def test_a_refusal_for_classes_names_those_outside() -> None:
     with pytest.raises(NotPermitted, match=r"class 3, 5$"):
-        decide([consent(classes=(1, 2))], question(classes=(5, 1, 3)), NOW)
+        decide([consent(classes=(1, 2))], question(classes=(5, 1, 3)), NOW, POLICY)
 
 
 slots = st.sampled_from([OWN, KIND, PLATFORM])

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 from access.institutions import KINDS
 from audit.models import entry as entries
 from consent import consents, grants
-from consent.consents import Grant
 from consent.models import consent as table
+from consent.terms import Grant
 from kernel import clock, db
 from kernel.errors import Invalid
 from tests import factories

@@ -2,6 +2,7 @@
 """Consent over HTTP: an enterprise gives and ends its own, an institution sees what names it, and no more."""
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from audit.models import entry as entries
+from consent import store
 from consent.schemas import ConsentListSchema, ConsentSchema, ConsentWithHistorySchema
-from kernel import canonical, db, ids
+from kernel import clock, db, ids
 from tests import factories
 from tests.kernel.test_web import assert_problem
 
@@ -41,6 +43,9 @@ def signatory(client: FlaskClient, enterprise: str) -> Caller:
     return Caller(client, factories.signatory(enterprise))
 
 
+ENDS = (datetime.now(clock.SHANGHAI) + timedelta(days=900)).isoformat(timespec="seconds")
+
+
 def body(enterprise: str, **changes: Any) -> dict[str, Any]:
     return {"uscc": enterprise, "grantee": "platform", "classes": [1], "purposes": ["pre_loan"], **changes}
 
@@ -57,16 +62,17 @@ def granted_entries(enterprise: str) -> int:
 
 
 def test_a_grant_answers_with_the_consent_as_get_shows_it(enterprise: str, signatory: Caller) -> None:
-    response = signatory.grant(body(enterprise, expires_at="2099-01-01T08:00:00+08:00"))
+    response = signatory.grant(body(enterprise, expires_at=ENDS))
     assert response.status_code == 201
     given = response.json
     assert ConsentSchema().validate(given) == {}
     shown = signatory.get(f"/{given['consent_id']}").json
-    history = shown.pop("history")
+    history = shown.pop("versions")
     assert shown == given
-    assert given["expires_at"] == "2099-01-01T00:00:00.000000Z"
+    assert given["expires_at"] == clock.rfc3339(datetime.fromisoformat(ENDS))
     assert (given["status"], given["version"], given["products"]) == ("active", 1, ["records", "screening"])
-    assert history == [{**given, "previous": None}]
+    assert history == [given]
+    assert given["previous"] is None
 
 
 def test_the_same_key_and_body_give_the_same_answer_and_one_entry(enterprise: str, signatory: Caller) -> None:
@@ -93,10 +99,10 @@ def test_a_revocation_answers_with_the_consent_and_chains_its_history(enterprise
     assert ConsentSchema().validate(response.json) == {}
     shown = signatory.get(f"/{consent_id}").json
     assert ConsentWithHistorySchema().validate(shown) == {}
-    first, second = shown.pop("history")
+    first, second = shown.pop("versions")
     assert shown == response.json
     assert (shown["status"], shown["version"], shown["reason"]) == ("revoked", 2, "不再合作")
-    assert second["previous"] == canonical.digest(first)
+    assert second["previous"] == store.digest_of(first)
     assert_problem(signatory.post(f"/{consent_id}/revoke", {}), 409, "consent-ended")
 
 

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bureau's signatures: Ed25519 keys, one in use for each `use`, and detached JWS (RFC 7515 App. F, RFC 8037).
+
+A private key is wrapped by the purpose key `signing` and opened once, at the process's start. Public keys are
+never deleted: what was signed years ago must verify. The newest key that is not retired signs.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import orjson
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+from sqlalchemy import Connection, insert, select
+
+from kernel import clock, keys
+from kernel.errors import SettingError
+from kernel.keys import Altered
+from kernel.models import signing_key
+
+ALGORITHM = "Ed25519"  # RFC 9864: the fully specified name
+USES = ("consent",)
+
+
+class Signer:
+    """A key in use. Shows nothing of itself."""
+
+    __slots__ = ("_key", "kid")
+
+    def __init__(self, kid: str, key: OKPKey) -> None:
+        self.kid = kid
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"<Signer {self.kid}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is neither pickled nor copied")
+
+    def sign(self, payload: bytes) -> str:
+        """A detached JWS over the payload: `<header>..<signature>`."""
+        header = {"alg": ALGORITHM, "kid": self.kid}
+        attached = jws.serialize_compact(header, payload, self._key, algorithms=[ALGORITHM])
+        return str(jws.detach_content(attached))
+
+
+def create(tx: Connection) -> None:
+    """Make a key for each use that has none. The caller commits."""
+    held = set(tx.scalars(select(signing_key.c.use)))
+    for use in USES:
+        if use not in held:
+            add(tx, use)
+
+
+def add(tx: Connection, use: str) -> str:
+    """Make a key that signs from the next start on (rotation: the earlier ones go on verifying). Returns its kid."""
+    key = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": ALGORITHM})
+    kid = key.thumbprint()  # RFC 7638
+    public = {**key.as_dict(private=False), "kid": kid}
+    secret = orjson.dumps(key.as_dict(private=True))
+    values = {"kid": kid, "use": use, "public": orjson.dumps(public).decode(), "created_at": clock.now()}
+    values["wrapped"] = keys.purpose("signing").encrypt(secret, _bound_to(use, kid))
+    tx.execute(insert(signing_key).values(**values))
+    return kid
+
+
+def open_signers(tx: Connection) -> None:
+    """Open the process's signers; raises SettingError where one is missing or does not open."""
+    newest_last = select(signing_key).where(signing_key.c.retired_at.is_(None)).order_by(signing_key.c.created_at)
+    opened = {}
+    for row in tx.execute(newest_last):
+        try:
+            secret = keys.purpose("signing").decrypt(row.wrapped, _bound_to(row.use, row.kid))
+        except Altered as error:
+            raise SettingError(f"the signing key {row.kid} does not open: restore the database's own") from error
+        opened[row.use] = Signer(row.kid, OKPKey.import_key(orjson.loads(secret)))
+    if missing := set(USES) - set(opened):
+        raise SettingError(f"the database has no signing key for {', '.join(sorted(missing))}: run `bureau upgrade`")
+    _signers.clear()
+    _signers.update(opened)
+
+
+def signer(use: str) -> Signer:
+    """The process's signer; raises SettingError before `open_signers`."""
+    try:
+        return _signers[use]
+    except KeyError as error:
+        raise SettingError(f"no signer for {use}: the process must call kernel.signing.open_signers") from error
+
+
+def public_keys(tx: Connection) -> list[dict[str, Any]]:
+    """Every public key as a JWK (RFC 7517), oldest first: the `keys` of a JWK set."""
+    return [orjson.loads(text) for text in tx.scalars(select(signing_key.c.public).order_by(signing_key.c.created_at))]
+
+
+def is_signed(signature: str, payload: bytes, public: Iterable[dict[str, Any]]) -> bool:
+    """Whether a detached JWS is one of these keys' over exactly this payload."""
+    try:
+        known = KeySet.import_key_set({"keys": list(public)})
+        jws.deserialize_compact(signature, known, algorithms=[ALGORITHM], payload=payload)
+    except (JoseError, ValueError):
+        return False
+    return True
+
+
+_signers: dict[str, Signer] = {}
+
+
+def _bound_to(use: str, kid: str) -> bytes:
+    return f"signing-key\0{use}\0{kid}".encode()
