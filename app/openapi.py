@@ -41,7 +41,10 @@ MORE = {
     "ask": ("409", "410"),
     "show_again": ("410",),
     "give_consent": ("409",),
-    "revoke_consent": ("409",),
+    **dict.fromkeys(
+        ("revoke_consent", "pause_consent", "resume_consent", "suspend_consent", "reinstate_consent"), ("409",)
+    ),
+    **dict.fromkeys(("ask_for_consent", "approve_request", "reject_request", "register_key"), ("409",)),
     "sign_in": ("401",),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi")
@@ -130,7 +133,7 @@ def _finish_operation(path: str, operation: dict[str, Any], view: str) -> None:
     for requirement in operation["security"]:
         if requirement.get("bearer") == [""]:
             requirement["bearer"] = []  # any valid token
-    if path.startswith("/oauth/"):
+    if path.startswith("/oauth/") and "requestBody" in operation:
         operation["security"] = [{"client": []}]
         for status in ("400", "401"):
             headers = ("WWW-Authenticate",) if status == "401" else ()

@@ -75,8 +75,10 @@ def require_grantable(given: Grant, begins: datetime) -> None:
     """Raise Invalid (`beyond-policy`) where a grant goes beyond what the policy allows for all its purposes.
 
     The strictest purpose decides on validity, history and frequency. Products and classes are judged at the
-    question, because each purpose has its own; a purpose that could never be asked for is refused here.
+    question, because each purpose has its own; a grant under which nothing could ever be asked is refused here.
     """
+    if given.scope == "query":
+        _require_of_use(given)
     for purpose in given.purposes:
         rules = current().purposes[purpose]
         if given.expires_at is not None and given.expires_at - begins > rules.longest_validity:
@@ -86,10 +88,14 @@ def require_grantable(given: Grant, begins: datetime) -> None:
         highest, asked = rules.highest_frequency, given.frequency
         if highest and asked and asked.per == highest.per and asked.count > highest.count:
             raise _beyond(purpose, "highest_frequency", str(highest), "frequency")
-        if given.scope == "query" and not set(given.products) & set(rules.products):
-            raise _beyond(purpose, "products", ", ".join(rules.products), "products")
-        if given.scope == "query" and not set(given.classes) & set(rules.classes):
-            raise _beyond(purpose, "classes", ", ".join(map(str, rules.classes)), "classes")
+
+
+def _require_of_use(given: Grant) -> None:
+    rules = [current().purposes[purpose] for purpose in given.purposes]
+    for name in ("products", "classes"):
+        if not any(set(getattr(given, name)) & set(getattr(each, name)) for each in rules):
+            allowed = ", ".join(str(one) for one in getattr(rules[0], name))
+            raise _beyond(rules[0].purpose, name, allowed, name)
 
 
 def _beyond(purpose: str, key: str, limit: int | str, field: str) -> Invalid:

@@ -15,7 +15,7 @@ from kernel.cursors import MAX_PAGE_ROWS
 IN_OUR_TIME = validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
 
 
-HEX_SHA256 = validate.Regexp(r"[0-9a-f]{64}\Z")
+HEX_SHA256 = [validate.Length(64, 64), validate.Regexp(r"^[0-9a-f]{64}$")]
 
 
 def some_of(names: tuple[str, ...]) -> list[validate.Validator]:
@@ -41,7 +41,7 @@ class NoticeSchema(Schema):
 
     version = fields.String(required=True, validate=validate.Length(1, 40))
     sha256 = fields.String(required=True, validate=HEX_SHA256)
-    language = fields.String(required=True, validate=validate.Regexp(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}\Z"))
+    language = fields.String(required=True, validate=validate.OneOf(("zh-CN", "en")))
 
 
 class AttestationSchema(Schema):

@@ -174,7 +174,8 @@ def test_the_metadata_lists_endpoints_that_exist_and_every_one_of_them(app: Flas
     assert MetadataSchema().validate(told) == {}
     assert told["issuer"] == PUBLIC_URL
     listed = {value.removeprefix(PUBLIC_URL) for name, value in told.items() if name.endswith("_endpoint")}
-    assert listed == {rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/oauth/")}
+    there = {rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/oauth/")}
+    assert listed | {told["jwks_uri"].removeprefix(PUBLIC_URL)} == there
     for path in listed:
         assert client.post(path).status_code in (400, 401)
 
@@ -186,6 +187,7 @@ def test_the_metadata_claims_nothing_that_is_not_there(client: FlaskClient, regi
         "token_endpoint",
         "introspection_endpoint",
         "revocation_endpoint",
+        "jwks_uri",
         "scopes_supported",
         "response_types_supported",
         "grant_types_supported",

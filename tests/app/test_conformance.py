@@ -82,7 +82,7 @@ def test_whatever_is_asked_the_answer_is_as_documented(house: House, app: Flask,
 def test_an_untrue_document_would_be_found(house: House, app: Flask) -> None:
     document = copy.deepcopy(app.extensions["bureau_openapi"])
     del document["paths"]["/v1/consents"]["get"]["responses"]["401"]
-    document["components"]["schemas"]["Metadata"]["required"].append("jwks_uri")
+    document["components"]["schemas"]["Metadata"]["required"].append("registration_endpoint")
     app.extensions["bureau_openapi"] = document
     few = {"generation": {"max-examples": 1, "database": "none"}, "phases": {"coverage": {"enabled": False}}}
     schema = load(app, few)

@@ -20,10 +20,11 @@ PUBLIC = {
     "POST /oauth/token",
     "POST /oauth/introspect",
     "POST /oauth/revoke",
+    "GET /oauth/jwks",
     "POST /v1/sessions",
 }
 ANY_TOKEN = {"DELETE /v1/sessions/current"}
-HELD = {*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}.union(*people.ROLE_SCOPES.values())
+HELD = {"consent:suspend", *clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}.union(*people.ROLE_SCOPES.values())
 
 
 class Guarded(NamedTuple):
