@@ -12,11 +12,12 @@ from app.config import Settings
 from audit import routes as audit_routes
 from bureau import catalogue
 from bureau import routes as bureau_routes
+from consent import policy
 from consent import requests_routes as consent_requests_routes
 from consent import routes as consent_routes
 from kernel import auth, db, keys, signing, web
 from kernel.errors import SettingError
-from kernel.models import purpose_key
+from kernel.models import purpose_key, signing_key
 
 BLUEPRINTS = (
     access_routes.blp,
@@ -31,11 +32,16 @@ BLUEPRINTS = (
 def open_bureau(settings: Settings) -> None:
     """Open this process's catalogue, database and keys; raises SettingError naming what is wrong."""
     catalogue.current()
+    if settings.policy is not None:
+        policy.use(settings.policy)
+    policy.current()
     root = keys.read_root(settings.root_key)
     db.use(db.open_engine(settings.database_url))
     with db.reading() as reading:
         if not inspect(reading).has_table(purpose_key.name):
             raise SettingError("BUREAU_DATABASE_URL names a database without a bureau: run `bureau init`")
+        if not inspect(reading).has_table(signing_key.name):
+            raise SettingError("this database was made by an earlier version: run `bureau upgrade`")
         keys.use(keys.open_purpose_keys(reading, root))
         signing.open_signers(reading)
 

@@ -5,6 +5,7 @@ BUREAU_HOME            everything the service writes (default ./var)
 BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://… for production
 BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREAU_DATABASE_URL)
 BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
+BUREAU_POLICY          what the bureau allows whatever is consented to (default: the shipped consent/policy.toml)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
@@ -25,6 +26,7 @@ class Settings:
     database_url: str
     migration_url: str
     root_key: Path
+    policy: Path | None
     public_url: str
     log_level: str
 
@@ -50,6 +52,7 @@ def read() -> Settings:
             database_url=database_url,
             migration_url=env.str("BUREAU_MIGRATION_URL", "") or database_url,
             root_key=Path(env.str("BUREAU_ROOT_KEY", "") or home / "keys" / "root.key"),
+            policy=Path(env.str("BUREAU_POLICY")) if env.str("BUREAU_POLICY", "") else None,
             public_url=(env.str("BUREAU_PUBLIC_URL", "") or "http://127.0.0.1:8000").rstrip("/"),
             log_level=(env.str("BUREAU_LOG_LEVEL", "") or "info").lower(),
         )

@@ -46,6 +46,13 @@ def migrate(engine: Engine) -> None:
         command.upgrade(alembic_config(connection), "head")
 
 
+def upgrade(engine: Engine, root: Key) -> None:
+    """Bring a bureau of an earlier version to this one's tables and keys, in one transaction; harmless if it is."""
+    with engine.begin() as tx:
+        command.upgrade(alembic_config(tx), "head")
+        _begin(tx, root)
+
+
 def is_empty(engine: Engine) -> bool:
     """Whether the database holds no bureau yet."""
     return not inspect(engine).has_table(publication_head.name)

@@ -30,7 +30,7 @@ from consent import consents
 from consent.consents import Act
 from consent.question import CLASSES
 from consent.terms import Grant
-from kernel import db, keys
+from kernel import db, keys, signing
 from tests import postgres
 from tests.postgres import PostgresServer
 
@@ -90,6 +90,7 @@ def build(enterprises: int, records_each: int) -> House:
     db.use(engine)
     with db.reading() as reading:
         keys.use(keys.open_purpose_keys(reading, keys.read_root(root_file)))
+        signing.open_signers(reading)
     firms = list(city.firms(enterprises))
     client_ids = _admit_bank(firms)
     records = 0

@@ -13,6 +13,7 @@ from app.commands import as_json, command, main, say
 from bureau import compaction, intake
 from connectors import feeds
 from kernel import db, keys
+from kernel.errors import SettingError
 
 
 def _init(settings: config.Settings) -> None:
@@ -31,6 +32,16 @@ def init() -> None:
     settings = config.read()
     _init(settings)
     click.echo(f"a new bureau in {settings.home}; guard and back up {settings.root_key}", err=True)
+
+
+@command(main, "upgrade", opens=False)
+def upgrade() -> None:
+    """Bring a database made by an earlier version up to this one (back it up first)."""
+    settings = config.read()
+    with database.opened(settings.migration_url) as engine:
+        if database.is_empty(engine):
+            raise SettingError("BUREAU_DATABASE_URL names a database without a bureau: run `bureau init`")
+        database.upgrade(engine, keys.read_root(settings.root_key))
 
 
 @command(main, "demo")

@@ -42,6 +42,7 @@ def test_the_defaults_lie_under_var(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         database_url=f"sqlite:///{home / 'bureau.db'}",
         migration_url=f"sqlite:///{home / 'bureau.db'}",
         root_key=home / "keys" / "root.key",
+        policy=None,
         public_url="http://127.0.0.1:8000",
         log_level="info",
     )

@@ -5,13 +5,16 @@ import re
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, MetaData, bindparam, text
 
-from app import database
-from kernel import db
+from app import counter, database
+from consent import consents, store
+from kernel import canonical, clock, db, keys, signing
+from tests import factories
 from tests.conftest import House
 
 PARTITION = re.compile(r"_p\d\d$")
@@ -43,6 +46,54 @@ def test_migrating_once_more_changes_nothing(open_house: House) -> None:
     database.migrate(engine)
     with db.transaction() as tx:
         assert differences(tx) == []
+
+
+def test_a_bureau_of_the_first_version_is_upgraded_with_its_consents(open_house: House) -> None:
+    engine, root = db.current(), keys.read_root(open_house.home / "keys" / "root.key")
+    enterprise = factories.new_uscc()
+    assert isinstance(engine, Engine)
+    with engine.begin() as tx:
+        _empty(tx)
+        command.upgrade(database.alembic_config(tx), "0001")
+        document = {"consent_id": "c-1", "version": 1, "uscc": enterprise, "status": "active", "previous": None}
+        tx.execute(
+            text(
+                "INSERT INTO consent (id, version, uscc, scope, grantee, classes, products, purposes, not_before, "
+                "status, deciding, granted_at, changed_at) VALUES ('c-1', 1, :uscc, 'query', 'platform', '1', "
+                "'records', 'pre_loan', :now, 'active', :yes, :now, :now)"
+            ).bindparams(bindparam("now", type_=db.Instant)),
+            {"uscc": enterprise, "now": clock.now(), "yes": True},
+        )
+        tx.execute(
+            text("INSERT INTO consent_version (consent, version, document) VALUES ('c-1', 1, :document)"),
+            {"document": canonical.encode(document)},
+        )
+    database.upgrade(engine, root)
+    with db.transaction() as tx:
+        assert differences(tx) == []
+        keys.use(keys.open_purpose_keys(tx, root))
+        signing.open_signers(tx)
+    question = factories.question(factories.bank(), enterprise)
+    with db.reading() as reading:
+        assert consents.require(reading, question).consent.id == "c-1"
+        (shown,) = consents.listed(reading, clock.now(), uscc=enterprise)
+        assert (shown["signature"], shown["max_queries"]) == (None, None)
+    counter.change("revoke", "c-1", None)
+    with db.reading() as reading:
+        assert [bool(version["signature"]) for version in store.history(reading, "c-1")] == [False, True]
+        assert counter.verify(reading).ok
+
+
+def _empty(tx: Connection) -> None:
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("DROP SCHEMA public CASCADE"))
+        tx.execute(text("CREATE SCHEMA public"))
+        return
+    for (name,) in tx.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+        tx.execute(text(f"DROP TRIGGER {name}"))
+    inspected = MetaData()
+    inspected.reflect(tx)
+    inspected.drop_all(tx)
 
 
 @pytest.mark.parametrize("open_house", ["postgresql"], indirect=True)
