@@ -7,6 +7,7 @@ Every name is marked 演示 and every code carries the unassigned division 32059
 import json
 import os
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -18,11 +19,11 @@ from app import city
 from app.city import Firm
 from app.config import Settings
 from audit import trail
-from bureau import compaction, intake
+from bureau import compaction, coverage, intake
 from consent import consents
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.terms import Grant
-from kernel import db
+from kernel import clock, db
 from kernel.errors import SettingError
 
 ENTERPRISES = 2_000
@@ -56,7 +57,9 @@ def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lam
     settings.demo_mark.touch()
     firms = list(city.firms(enterprises))
     bank = _institutions()
-    _consents([Grant(firm.uscc, "collect", "platform", CLASSES, PRODUCTS, PURPOSES) for firm in firms])
+    collecting = [firm for place, firm in enumerate(firms) if not _withholds(place)]
+    _consents([Grant(firm.uscc, "collect", "platform", CLASSES, PRODUCTS, PURPOSES) for firm in collecting])
+    _trigger_sets(firms)
     _deliveries(firms, tell)
     _consents([Grant(firm.uscc, "query", bank, CLASSES, PRODUCTS, ("screening",)) for firm in firms[1 : SCREENED + 1]])
     (consent_id,) = _consents([Grant(firms[0].uscc, "query", bank, CLASSES, ("records",), ("pre_loan",))])
@@ -67,6 +70,21 @@ def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lam
         json.dump(credentials, file, ensure_ascii=False, indent=1)
     settings.demo_mark.unlink()
     return credentials
+
+
+def _withholds(place: int) -> bool:
+    """Every twelfth firm has not authorised collection yet, but for those that let the demo bank find them."""
+    return place > SCREENED and place % 12 == 0
+
+
+def _trigger_sets(firms: Sequence[Firm]) -> None:
+    """Young firms have opened an account lately, a fifth of all enjoys a policy; borrowers lenders tell of."""
+    youngest = clock.legal_day(clock.now()) - timedelta(days=730)
+    young = [(number, firm.uscc, firm.founded) for number, firm in enumerate(firms) if firm.founded > youngest]
+    helped = [(number, firm.uscc, None) for number, firm in enumerate(firms[::5])]
+    with trail.recording() as tx:
+        coverage.enrol(tx, "new_accounts", young, "演示银行开户名单", "counter", "counter")
+        coverage.enrol(tx, "policy_support", helped, "演示政策文件", "counter", "counter")
 
 
 def _institutions() -> str:

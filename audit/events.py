@@ -21,6 +21,8 @@ class Event(StrEnum):
     CONSENT_REINSTATED = "consent.reinstated"
     KEY_REGISTERED = "enterprise-key.registered"
     KEY_RETIRED = "enterprise-key.retired"
+    COVERAGE_ENROLLED = "coverage.enrolled"
+    COVERAGE_LISTED = "coverage.listed"
     BATCH_RECEIVED = "batch.received"
     INSTITUTION_ADDED = "institution.added"
     CLIENT_ADDED = "client.added"

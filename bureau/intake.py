@@ -24,7 +24,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from audit import trail
 from audit.events import Event
-from bureau import catalogue, directory, vault
+from bureau import catalogue, coverage, directory, vault
 from bureau.catalogue import Catalogue, Dataset
 from bureau.folios import Entry, Packet
 from bureau.judging import CONSENT_BASES, Accepted, Rejected, judge
@@ -128,6 +128,8 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
     needed: set[str] = set()
     if batch.basis in CONSENT_BASES:
         needed = {row.uscc for row in chunk if isinstance(row, Row) and codes.has_pattern(row.uscc)}
+    if batch.basis == "lender":
+        coverage.note_borrowers(tx, filter(codes.is_valid, needed), batch.source)
     collecting = consents.collecting(tx, needed)
     judged = [judge(row, batch, known, collecting) for row in chunk]
     accepted = [one for one in judged if isinstance(one, Accepted)]

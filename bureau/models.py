@@ -5,7 +5,19 @@
 transaction of a question writes to them.
 """
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
 
 from kernel.db import Instant, metadata
 
@@ -105,4 +117,14 @@ directory = Table(
     Column("batch", Integer, ForeignKey("batch.id"), primary_key=True, autoincrement=False),
     Column("name", Text),
     Column("division", Text),
+)
+
+# Who ought to have authorised collection (三个全覆盖), and who said so.
+trigger_member = Table(
+    "trigger_member",
+    metadata,
+    Column("trigger", String(24), primary_key=True),
+    Column("uscc", String(32), primary_key=True),
+    Column("since", Date, nullable=False),
+    Column("origin", String(200), nullable=False),
 )

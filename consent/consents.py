@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
 from audit import trail
 from audit.events import Event
@@ -220,6 +220,17 @@ def collecting(tx: Connection, usccs: Iterable[str]) -> dict[str, frozenset[int]
         for uscc, classes in tx.execute(select(consents.c.uscc, consents.c.classes).where(some, *in_force)):
             found[uscc] = frozenset(int(number) for number in classes.split(","))
     return found
+
+
+def collect_standing(now: datetime) -> Select[Any]:
+    """A statement: each enterprise that ever gave a collect consent, whether it is `live` (1 or 0), when granted."""
+    in_force = (
+        (consents.c.status == "active")
+        & (consents.c.not_before <= now)
+        & (consents.c.expires_at.is_(None) | (consents.c.expires_at > now))
+    )
+    columns = consents.c.uscc, consents.c.granted_at, case((in_force, 1), else_=0).label("live")
+    return select(*columns).where(consents.c.scope == "collect", consents.c.grantee == "platform", consents.c.deciding)
 
 
 def record(
