@@ -10,7 +10,7 @@ from access.tokens import Validator
 from app import health, openapi
 from app.config import Settings
 from audit import routes as audit_routes
-from bureau import catalogue, coverage_routes
+from bureau import catalogue, coverage_routes, pages
 from bureau import routes as bureau_routes
 from consent import policy
 from consent import requests_routes as consent_requests_routes
@@ -25,6 +25,7 @@ BLUEPRINTS = (
     consent_requests_routes.blp,
     bureau_routes.blp,
     coverage_routes.blp,
+    pages.blp,
     audit_routes.blp,
     health.blp,
 )

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands about what enterprises allow, and the question asked at the counter."""
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 
-from app import counter
+from app import config, counter
 from app.commands import Names, Numbers, Text, as_json, command, main, say
+from bureau import pages
 from consent import grants, store
 from consent.question import PRODUCTS, PURPOSES
 from consent.terms import PERIODS
@@ -96,6 +99,18 @@ def list_consents(uscc: str | None, as_json: bool) -> None:
         say(listed)
     for one in [] if as_json else listed:
         click.echo(f"{one['consent_id']}  {one['status']:<10} {one['scope']:<8} {one['uscc']} → {one['grantee']}")
+
+
+@command(consent_group, "print")
+@click.argument("consent_id")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="An HTML file, mode 0600.")
+def print_consent(consent_id: str, out: Path) -> None:
+    """Write a consent as a document to print and to seal (授权书)."""
+    with db.reading() as reading:
+        page = pages.consent_page(reading, consent_id, f"{config.read().public_url}/oauth/jwks")
+    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(page)
 
 
 @command(main, "query")
