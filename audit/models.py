@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trail's tables. `entry.bytes` is the truth; every other column only helps to find it."""
 
-from sqlalchemy import Boolean, Column, Index, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, LargeBinary, SmallInteger, String, Table, Text
 
 from kernel.db import Instant, metadata
 
@@ -29,3 +29,37 @@ Index("uq_entry_actor_idempotency_key", entry.c.actor, entry.c.idempotency_key, 
 Index("ix_entry_uscc_id", entry.c.uscc, entry.c.id)
 
 unsealed = Table("unsealed", metadata, Column("entry", String(36), primary_key=True))
+
+# The place of an entry in the tree, given once and for ever.
+leaf = Table(
+    "leaf",
+    metadata,
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", String(36), ForeignKey("entry.id"), nullable=False, unique=True),
+)
+
+tile = Table(
+    "tile",
+    metadata,
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("time", Instant, nullable=False),
+    Column("note", Text, nullable=False),  # C2SP tlog-checkpoint, signed by the log
+)
+
+# One row: who moves it seals. The origin is given with the first checkpoint and never changes.
+log_head = Table(
+    "log_head",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("origin", String(200), nullable=False),
+    Column("size", BigInteger, nullable=False),
+)

@@ -8,11 +8,11 @@ first four bytes are the key's id. Signatures by unknown keys are ignored; one b
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.merkle import HASH_BYTES
 from kernel.errors import Invalid
@@ -101,16 +101,14 @@ def parse_key(text: str) -> Verifier:
     return key
 
 
-def sign(text: str, name: str, key: Ed25519PrivateKey) -> Signature:
-    """A signature over a note's text."""
-    public = Verifier(name, ED25519, key.public_key().public_bytes_raw())
-    return Signature(name, public.id, key.sign(text.encode()))
+def sign(text: str, key: Verifier, make: Callable[[bytes], bytes]) -> Signature:
+    """A signature over a note's text; `make` signs bytes with the private half of `key`."""
+    return Signature(key.name, key.id, make(text.encode()))
 
 
-def cosign(text: str, name: str, key: Ed25519PrivateKey, time: int) -> Signature:
+def cosign(text: str, key: Verifier, make: Callable[[bytes], bytes], time: int) -> Signature:
     """A witness's timestamped signature over a checkpoint's text (seconds since 1970)."""
-    public = Verifier(name, COSIGNATURE, key.public_key().public_bytes_raw())
-    return Signature(name, public.id, time.to_bytes(8, "big") + key.sign(cosigned(text, time).encode()))
+    return Signature(key.name, key.id, time.to_bytes(8, "big") + make(cosigned(text, time).encode()))
 
 
 def cosigned(text: str, time: int) -> str:

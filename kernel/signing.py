@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
@@ -20,17 +21,19 @@ from kernel.keys import Altered
 from kernel.models import signing_key
 
 ALGORITHM = "Ed25519"  # RFC 9864: the fully specified name
-USES = ("consent",)
+USES = ("consent", "log")
 
 
 class Signer:
     """A key in use. Shows nothing of itself."""
 
-    __slots__ = ("_key", "kid")
+    __slots__ = ("_key", "_raw", "kid")
 
     def __init__(self, kid: str, key: OKPKey) -> None:
         self.kid = kid
         self._key = key
+        assert isinstance(key.private_key, Ed25519PrivateKey)
+        self._raw = key.private_key
 
     def __repr__(self) -> str:
         return f"<Signer {self.kid}>"
@@ -43,6 +46,15 @@ class Signer:
         header = {"alg": ALGORITHM, "kid": self.kid}
         attached = jws.serialize_compact(header, payload, self._key, algorithms=[ALGORITHM])
         return str(jws.detach_content(attached))
+
+    def sign_raw(self, payload: bytes) -> bytes:
+        """The 64 bytes of an Ed25519 signature (RFC 8032)."""
+        return self._raw.sign(payload)
+
+    @property
+    def public(self) -> bytes:
+        """The public key's 32 bytes."""
+        return self._raw.public_key().public_bytes_raw()
 
 
 def create(tx: Connection) -> None:
@@ -89,9 +101,15 @@ def signer(use: str) -> Signer:
         raise SettingError(f"no signer for {use}: the process must call kernel.signing.open_signers") from error
 
 
-def public_keys(tx: Connection) -> list[dict[str, Any]]:
-    """Every public key as a JWK (RFC 7517), oldest first: the `keys` of a JWK set."""
-    return [orjson.loads(text) for text in tx.scalars(select(signing_key.c.public).order_by(signing_key.c.created_at))]
+def public_keys(tx: Connection, use: str = "consent") -> list[dict[str, Any]]:
+    """Every public key of a use as a JWK (RFC 7517), oldest first: the `keys` of a JWK set."""
+    kept = select(signing_key.c.public).where(signing_key.c.use == use).order_by(signing_key.c.created_at)
+    return [orjson.loads(text) for text in tx.scalars(kept)]
+
+
+def raw_public_keys(tx: Connection, use: str) -> list[bytes]:
+    """Every public key of a use as its 32 bytes, oldest first."""
+    return [bytes(OKPKey.import_key(jwk).public_key.public_bytes_raw()) for jwk in public_keys(tx, use)]
 
 
 def is_signed(signature: str, payload: bytes, public: Iterable[dict[str, Any]]) -> bool:

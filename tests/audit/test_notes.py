@@ -43,20 +43,26 @@ def test_no_byte_of_it_can_change(place: int, flip: int) -> None:
 
 
 def test_a_checkpoint_goes_there_and_back() -> None:
-    note = notes.assemble(CHECKPOINT.text, [notes.sign(CHECKPOINT.text, NAME, KEY)])
+    note = notes.assemble(CHECKPOINT.text, [notes.sign(CHECKPOINT.text, public(), KEY.sign)])
     text, signed = notes.verified(note, [public()])
     assert len(signed) == 1
     assert notes.parse_checkpoint(text) == CHECKPOINT
-    assert notes.split(note) == (CHECKPOINT.text, [notes.sign(CHECKPOINT.text, NAME, KEY)])
+    assert notes.split(note) == (CHECKPOINT.text, [notes.sign(CHECKPOINT.text, public(), KEY.sign)])
 
 
 def test_unknown_signatures_are_ignored_and_a_cosignature_carries_its_time() -> None:
     witness, stranger = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     text = CHECKPOINT.text
-    note = notes.assemble(text, [
-        notes.sign(text, NAME, KEY), notes.cosign(text, "witness.example", witness, 1_679_315_147),
-        notes.sign(text, "stranger.example", stranger),
-    ])  # fmt: skip
+    other, cosigner = (
+        public(name="stranger.example", key=stranger),
+        public(notes.COSIGNATURE, "witness.example", witness),
+    )
+    signatures = [
+        notes.sign(text, public(), KEY.sign),
+        notes.cosign(text, cosigner, witness.sign, 1_679_315_147),
+        notes.sign(text, other, stranger.sign),
+    ]
+    note = notes.assemble(text, signatures)
     known = [public(), public(notes.COSIGNATURE, "witness.example", witness)]
     _, signed = notes.verified(note, known)
     assert [key.name for key, _ in signed] == [NAME, "witness.example"]
@@ -66,8 +72,8 @@ def test_unknown_signatures_are_ignored_and_a_cosignature_carries_its_time() -> 
 
 
 def test_a_known_keys_signature_that_does_not_verify_spoils_the_note() -> None:
-    other = notes.sign("another text\n", NAME, KEY)
-    note = notes.assemble(CHECKPOINT.text, [notes.sign(CHECKPOINT.text, NAME, KEY), other])
+    other = notes.sign("another text\n", public(), KEY.sign)
+    note = notes.assemble(CHECKPOINT.text, [notes.sign(CHECKPOINT.text, public(), KEY.sign), other])
     with pytest.raises(BadNote, match="not over this note"):
         notes.verified(note, [public()])
 

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sealing: committed entries become leaves, the tree grows, a checkpoint is signed; all of it in one transaction.
+
+Whoever holds the row of the log's head seals; another sealer waits, and finds the rest. A kill leaves either
+nothing or everything. No checkpoint is ever signed that is not the last one grown: the tiles are read under the
+head's lock, and the tree that they make must have the root of the last checkpoint, or nothing is sealed.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from audit import log, merkle, notes, tiles
+from audit.models import checkpoint as checkpoints
+from audit.models import entry as entries
+from audit.models import leaf as leaves
+from audit.models import log_head, unsealed
+from audit.models import tile as tile_rows
+from audit.notes import Checkpoint
+from kernel import clock, db, signing
+from kernel.errors import BureauError, Unavailable
+
+LEAVES_AT_ONCE = 5_000
+STALE_AFTER = timedelta(seconds=60)
+_INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+
+
+class LogBroken(BureauError):
+    """The log is not what it was when it was last signed: nothing more is sealed until someone has looked."""
+
+    slug = "log-broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The log after a sealing: its size, its root (None: empty), and how many entries it took in."""
+
+    size: int
+    root: bytes | None
+    sealed: int
+
+
+def seal(origin: str) -> Sealed:
+    """Seal all that is committed, in steps of LEAVES_AT_ONCE; `origin` counts for a new log only.
+
+    Raises LogBroken.
+    """
+    total = 0
+    while True:
+        with db.transaction() as tx:
+            step = seal_some(tx, origin)
+        total += step.sealed
+        if step.sealed < LEAVES_AT_ONCE:
+            return Sealed(step.size, step.root, total)
+
+
+def seal_some(tx: Connection, origin: str) -> Sealed:
+    """One step: at most LEAVES_AT_ONCE entries. The caller commits."""
+    origin, size, root = _lock_head(tx, origin)
+    found = _waiting(tx)
+    if not found:
+        return Sealed(size, root if size else None, 0)
+    hashes = [_hash(row) for row in found]
+    last = {level: log.load_tile(tx, level, (size >> 8 * level) // tiles.WIDTH) for level in range(8)}
+    changed = dict(tiles.grown(size, last, hashes))
+    grown = size + len(found)
+    new_root = _root(tx, grown, changed)
+    ids = [row.id for row in found]
+    tx.execute(insert(leaves), [{"index": index, "entry": entry} for index, entry in enumerate(ids, size)])
+    tx.execute(delete(unsealed).where(unsealed.c.entry.in_(ids)))
+    _write_tiles(tx, changed)
+    text = Checkpoint(origin, grown, new_root).text
+    note = notes.assemble(text, [notes.sign(text, log.key(origin), signing.signer("log").sign_raw)])
+    tx.execute(insert(checkpoints).values(size=grown, root=new_root, time=clock.now(), note=note))
+    tx.execute(update(log_head).where(log_head.c.size == size).values(size=grown))
+    return Sealed(grown, new_root, len(found))
+
+
+def oldest_unsealed(tx: Connection) -> datetime | None:
+    """When the entry that waits longest was appended."""
+    oldest: datetime | None = tx.scalar(
+        select(func.min(entries.c.time)).join(unsealed, unsealed.c.entry == entries.c.id)
+    )
+    return oldest
+
+
+class Watch:
+    """Whether sealing keeps up, asked of the database at most once a second in each process."""
+
+    def __init__(self, since: datetime) -> None:
+        self.since = since  # of the process: a backlog found at the start has its 60 seconds too
+        self._asked = float("-inf")
+        self._oldest: datetime | None = None
+
+    def require_fresh(self, tx: Connection) -> None:
+        """Raise Unavailable (`audit-unavailable`) where an entry has waited longer than STALE_AFTER."""
+        if time.monotonic() - self._asked >= 1:
+            self._oldest = oldest_unsealed(tx)
+            self._asked = time.monotonic()
+        if self._oldest is not None and clock.now() - max(self._oldest, self.since) > STALE_AFTER:
+            raise Unavailable(
+                "entries wait to be sealed for more than 60 seconds, so no question is answered: tell the bureau",
+                slug="audit-unavailable",
+            )
+
+
+def watch(since: datetime | None) -> None:
+    """From now on this process answers only as long as sealing keeps up (None: whatever it does)."""
+    global _watch
+    _watch = None if since is None else Watch(since)
+
+
+def require_fresh(tx: Connection) -> None:
+    """Raise Unavailable where this process watches sealing and it does not keep up."""
+    if _watch is not None:
+        _watch.require_fresh(tx)
+
+
+_watch: Watch | None = None
+
+
+def _lock_head(tx: Connection, origin: str) -> tuple[str, int, bytes]:
+    """The head, locked until the commit, made where there is none; raises LogBroken."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))  # a head that is not there yet cannot be locked
+    row = tx.execute(select(log_head)).one_or_none()
+    if row is None:
+        tx.execute(insert(log_head).values(id=1, origin=origin, size=0))
+        return origin, 0, merkle.EMPTY_ROOT
+    signed = tx.scalar(select(checkpoints.c.root).where(checkpoints.c.size == row.size))
+    if row.size and (signed is None or log.root_at(tx, row.size) != signed):
+        raise LogBroken(f"the tree of size {row.size} does not have the root that was signed: run `bureau verify`")
+    return row.origin, row.size, signed or merkle.EMPTY_ROOT
+
+
+def _waiting(tx: Connection) -> list[Any]:
+    columns = entries.c.id, entries.c.bytes, entries.c.leaf_hash
+    waiting = select(*columns).join(unsealed, unsealed.c.entry == entries.c.id).order_by(entries.c.id)
+    return list(tx.execute(waiting.limit(LEAVES_AT_ONCE)))
+
+
+def _hash(row: Any) -> bytes:
+    """A waiting entry's leaf hash, made anew: nothing that was edited meanwhile is ever signed."""
+    if row.bytes is None or merkle.leaf_hash(row.bytes) != row.leaf_hash:
+        raise LogBroken(f"the entry {row.id} is not what was appended: run `bureau verify`")
+    return bytes(row.leaf_hash)
+
+
+def _root(tx: Connection, size: int, changed: Mapping[tiles.Tile, bytes]) -> bytes:
+    fresh = {(tile.level, tile.number): content for tile, content in changed.items()}
+
+    def load(level: int, number: int) -> bytes:
+        return fresh.get((level, number)) or log.load_tile(tx, level, number)
+
+    return merkle.root(size, tiles.nodes(load))
+
+
+def _write_tiles(tx: Connection, changed: Mapping[tiles.Tile, bytes]) -> None:
+    # Of a tile that grew and became full in one step only the last form is kept.
+    rows = {(tile.level, tile.number): content for tile, content in changed.items()}
+    values = [{"level": level, "number": number, "hashes": content} for (level, number), content in rows.items()]
+    statement = _INSERT[tx.dialect.name](tile_rows)
+    newest = {"hashes": statement.excluded.hashes}
+    tx.execute(statement.on_conflict_do_update(index_elements=["level", "number"], set_=newest), values)
+
+
+_LOCK = 0x5EA1
