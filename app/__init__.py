@@ -9,6 +9,7 @@ from access import routes as access_routes
 from access.tokens import Validator
 from app import health, openapi
 from app.config import Settings
+from audit import log_routes
 from audit import routes as audit_routes
 from bureau import catalogue, coverage_routes, pages
 from bureau import routes as bureau_routes
@@ -27,6 +28,7 @@ BLUEPRINTS = (
     coverage_routes.blp,
     pages.blp,
     audit_routes.blp,
+    log_routes.blp,
     health.blp,
 )
 

@@ -36,6 +36,11 @@ class Settings:
         return self.home / "demo.moving-in"
 
     @property
+    def log_folder(self) -> Path:
+        """Where the log is published as files."""
+        return self.home / "log"
+
+    @property
     def demo_file(self) -> Path:
         """Where the demo keeps its credentials (mode 0600)."""
         return self.home / "demo.json"

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -84,9 +85,9 @@ def ask(
     return disclose(question, answers.records)
 
 
-def verify(reading: Connection) -> verification.Report:
-    """The check of the trail, with the faults of consents among the others."""
-    report, found = verification.verify(reading), tuple(consent_verification.faults(reading))
+def verify(reading: Connection, published: Path | None = None) -> verification.Report:
+    """The check of the trail (and of the log as `published`), with the faults of consents among the others."""
+    report, found = verification.verify(reading, published), tuple(consent_verification.faults(reading))
     return replace(report, ok=report.ok and not found, faults=report.faults + found)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OpenAPI 3.1 document: generated from the routes, committed under openapi/, compared in a test."""
 
+import re
 from importlib.metadata import version
 from typing import Any
 
@@ -46,6 +47,7 @@ MORE = {
     ),
     **dict.fromkeys(("ask_for_consent", "approve_request", "reject_request", "register_key"), ("409",)),
     "sign_in": ("401",),
+    "show_checkpoint": ("404",),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi")
 
@@ -55,6 +57,7 @@ HEADERS = {
     "WWW-Authenticate": "how to authenticate (RFC 6750 §3)",
     "Retry-After": "seconds",
 }
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or a session's token"},
     "client": {"type": "http", "scheme": "basic", "description": "client id and secret (RFC 6749 §2.3.1)"},
@@ -86,7 +89,7 @@ def document(app: Flask) -> str:
 def view_names(app: Flask) -> dict[tuple[str, str], str]:
     """(path, method) → the name of its view, for every route; OPTIONS and HEAD are Flask's own."""
     return {
-        (rule.rule.replace("<", "{").replace(">", "}"), method.lower()): rule.endpoint.rpartition(".")[2]
+        (_PARAMETER.sub(r"{\1}", rule.rule), method.lower()): rule.endpoint.rpartition(".")[2]
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
     }

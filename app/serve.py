@@ -2,7 +2,10 @@
 """Serving: one parent that does nothing but keep its children alive, and takes them along when it ends.
 
     http          granian with its worker processes; where it ends, so does the service
-    housekeeping  `bureau worker`; started again where it dies
+    sealer        `bureau sealer`; started again where it dies
+    housekeeping  `bureau worker`; the same
+
+Before the first request is taken, all that waits is sealed: a log that is not what was published stops the start.
 
 The parent has neither threads nor connections, so that it cannot be what fails. Should it be killed outright,
 its children notice and stop (PR_SET_PDEATHSIG).
@@ -27,10 +30,11 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-def serve(host: str, port: int, workers: int) -> int:
+def serve(host: str, port: int, workers: int, *, sealer: bool = True) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code.
 
-    Where BUREAU_PUBLIC_URL is not set, the issuer is where we bind. Raises SettingError where the port is taken.
+    Where BUREAU_PUBLIC_URL is not set, the issuer is where we bind. Raises SettingError where the port is taken or
+    the log cannot be sealed on.
     """
     require_free(host, port)
     if not os.environ.get("BUREAU_PUBLIC_URL"):
@@ -43,18 +47,34 @@ def serve(host: str, port: int, workers: int) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if sealer and _start("-m", "app.cli", "seal").wait() != 0:
+        raise SettingError("the trail cannot be sealed, so nothing is served: see the line above")
     http = _start("-m", "app.http", host, str(port), str(workers))
-    housekeeping, due = _start("-m", "app.cli", "worker"), 0.0
+    helpers = [_Helper("worker"), *([_Helper("sealer")] if sealer else [])]
     while not stopping and http.poll() is None:
         time.sleep(LOOK_EVERY_S)
-        if housekeeping.poll() is not None:
-            due = due or time.monotonic() + RESTART_AFTER_S
-            if time.monotonic() >= due:
-                housekeeping, due = _start("-m", "app.cli", "worker"), 0.0
+        for helper in helpers:
+            helper.keep_alive()
     code = http.poll()
-    for child in (http, housekeeping):
+    for child in (http, *(helper.child for helper in helpers)):
         _end(child)
     return 0 if stopping else (code or 1)
+
+
+class _Helper:
+    """A child that is started again where it dies."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.child = _start("-m", "app.cli", name)
+        self._due = 0.0
+
+    def keep_alive(self) -> None:
+        if self.child.poll() is None:
+            return
+        self._due = self._due or time.monotonic() + RESTART_AFTER_S
+        if time.monotonic() >= self._due:
+            self.child, self._due = _start("-m", "app.cli", self.name), 0.0
 
 
 def require_free(host: str, port: int) -> None:

@@ -18,6 +18,11 @@ The demo city is in. Open a second terminal in this folder and paste, one block 
   BANK=$(curl -sS -u '{client_id}:{client_secret}' -d grant_type=client_credentials "$BASE/oauth/token" | field access_token)
   ask | cut -c 1-600
 
+  # 1b. it keeps the answer and a receipt, and proves offline what it was told
+  ask >answer.json; RECEIPT=$(field receipt <answer.json); sleep 2
+  curl -sS "$BASE$RECEIPT" -H "Authorization: Bearer $BANK" >answer.tlog-proof
+  .venv/bin/bureau verify answer.tlog-proof --body answer.json; rm answer.json answer.tlog-proof
+
   # 2. the enterprise signs in and revokes its consent
   FIRM=$(curl -sS "$BASE/v1/sessions" -H "Content-Type: application/json" \\
         -d '{{"username":"{username}","password":"{password}"}}' | field token)

@@ -6,10 +6,13 @@ import gc
 from app import create_app, open_bureau
 from app.config import read
 from app.logs import set_up
+from audit import sealing
+from kernel import clock
 
 _settings = read()
 set_up(_settings.log_level)
 open_bureau(_settings)
 application = create_app(_settings.public_url)
+sealing.watch(clock.now())  # answers only as long as sealing keeps up
 gc.collect()
 gc.freeze()  # what the start made lives as long as the process: never look at it again

@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recompute the trail from its own bytes and name every entry that is not what was written.
 
-What this finds before sealing: an edited byte, an edited column, an entry whose `unsealed` note is gone, a note
-whose entry is gone. What it cannot find before sealing: an entry removed together with its note, or rewritten
-together with its leaf hash; only the signed tree shows that.
+Two passes, each streaming. The first looks at every entry: its bytes, its leaf hash, its columns, its place. The
+second grows the tree anew from the entries in the order of their leaves, and holds it against the tiles, against
+every checkpoint's root and signature, and against the log as it was published.
+
+What no check here can find: an entry removed together with its note before it was sealed, or rewritten together
+with its leaf hash; and a log rolled back together with its published files. Those show against a receipt, an
+institution's own copy, or a witness.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, String, cast, func, select
 
-from audit import trail
+from audit import growth, trail
+from audit.growth import Fault
 from audit.merkle import leaf_hash
 from audit.models import entry as entries
-from audit.models import unsealed
+from audit.models import leaf as leaves
+from audit.models import log_head, unsealed
 from kernel import canonical, clock
 
 ROWS_AT_ONCE = 2_000
 _INDEXED = ("id", "type", "actor", "uscc", "institution", "consent", "outcome", "billable")
 _SALTED = ("operator", "reference", "idempotency_key")
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An entry (or what `kind` says, by its id) that is not what was written, and what is wrong with it."""
-
-    entry: str
-    fault: str
-    kind: str = "entry"
+__all__ = ["Fault", "Report", "check", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,25 @@ class Report:
     faults: tuple[Fault, ...]
 
 
-def verify(tx: Connection) -> Report:
-    """Check every entry; memory stays flat whatever their number."""
+def verify(tx: Connection, published: Path | None = None, tell: Callable[[int], None] = lambda done: None) -> Report:
+    """Check every entry and the whole tree; memory stays flat whatever their number.
+
+    `published` is the folder of the log as files, if there is one; `tell` hears how many entries were looked at.
+    """
     faults, checked = [], 0
     for row in _all_entries(tx):
         checked += 1
         if told := _checked(row):
             faults.append(Fault(row.id, told))
+        if checked % ROWS_AT_ONCE == 0:
+            tell(checked)
     faults.extend(_missing(tx))
+    named = {fault.entry for fault in faults}
+    faults.extend(fault for fault in growth.faults(tx, published) if fault.entry not in named)
     waiting = tx.scalar(select(func.count()).select_from(unsealed)) or 0
-    return Report(not faults, checked, 0, None, waiting, tuple(faults))
+    size = tx.scalar(select(log_head.c.size)) or 0
+    root = growth.signed_root(tx, size)
+    return Report(not faults, checked, size, root.hex() if root else None, waiting, tuple(faults))
 
 
 def _missing(tx: Connection) -> Iterator[Fault]:
@@ -90,8 +99,10 @@ def check(row: Any) -> str | None:
         clear = getattr(row, name)
         if document.get(f"{name}_digest") != (clear and trail.salted_digest(row.salt, clear)):
             return f"edited: its {name} differs from its digest"
-    if not row.noted:
-        return "edited: its note as unsealed is gone"
+    if row.noted is None and row.place is None:
+        return "inserted, or its note removed: it is neither sealed nor noted as unsealed"
+    if row.noted is not None and row.place is not None:
+        return "edited: it is noted as unsealed, and sealed"
     return None
 
 
@@ -114,13 +125,16 @@ def _written(time: str) -> str | None:
 
 def _all_entries(tx: Connection) -> Iterator[Any]:
     after = ""
-    noted = select(unsealed.c.entry).where(unsealed.c.entry == entries.c.id).exists().label("noted")
     # In words, because a time that was made into nonsense must be named, and could not be fetched as a time.
     time = cast(entries.c.time, String).label("time")
     columns = [column for column in entries.c if column.name != "time"]
+    places = leaves.c.index.label("place"), unsealed.c.entry.label("noted")
+    joined = entries.outerjoin(leaves, leaves.c.entry == entries.c.id).outerjoin(
+        unsealed, unsealed.c.entry == entries.c.id
+    )
+    page = select(*columns, time, *places).select_from(joined).order_by(entries.c.id).limit(ROWS_AT_ONCE)
     while True:
-        page = select(*columns, time, noted).where(entries.c.id > after).order_by(entries.c.id).limit(ROWS_AT_ONCE)
-        rows = tx.execute(page).all()
+        rows = tx.execute(page.where(entries.c.id > after)).all()
         yield from rows
         if len(rows) < ROWS_AT_ONCE:
             return

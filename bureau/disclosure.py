@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from access import institutions
-from audit import trail
+from audit import sealing, trail
 from audit.events import Event
 from bureau import directory, vault
 from bureau.answers import Asked, Produced
@@ -75,6 +75,7 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
     Raises NotFound, NotPermitted where the consent ended since, Gone where the bytes can no longer be made.
     """
     with trail.recording(only_the_entry=True) as tx:
+        sealing.require_fresh(tx)
         earlier, asking = trail.find(tx, query_id), principal.institution
         if earlier is None or asking is None or not _is_answer_to(earlier, asking):
             raise NotFound(f"no answered question {query_id} of yours")
@@ -88,6 +89,7 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
 def _attempt(question: Question, produce: Producer, *, counting: bool) -> _Outcome | None:
     """Steps 1 to 5. None, and nothing done, where a limit is set and this is not a transaction to count in."""
     with trail.recording(only_the_entry=not counting) as tx:
+        sealing.require_fresh(tx)
         asked = question.digest()
         earlier = trail.find_keyed(tx, question.actor, question.key, asked) if question.key else None
         if earlier is None:

@@ -30,17 +30,18 @@ PUBLIC_URL = "https://bureau.example"
 
 @dataclass(frozen=True)
 class House:
-    """An opened bureau: its engine's name, its database's URL, its home with the root key."""
+    """An opened bureau: its engine's name, its database's URL, the folder with the root key, its own folder."""
 
     engine: str
     url: str
     home: Path
+    own: Path
 
     @property
     def environment(self) -> dict[str, str]:
         """What a command or a server of this bureau needs in its environment."""
         root = self.home / "keys" / "root.key"
-        return {"BUREAU_HOME": str(self.home), "BUREAU_DATABASE_URL": self.url, "BUREAU_ROOT_KEY": str(root)}
+        return {"BUREAU_HOME": str(self.own), "BUREAU_DATABASE_URL": self.url, "BUREAU_ROOT_KEY": str(root)}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -90,12 +91,12 @@ def house(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Iterato
     """An opened, empty bureau on each engine; whatever a test does in it is undone."""
     if request.param == "sqlite":
         file = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "bureau.db")
-        house = House("sqlite", f"sqlite:///{file}", home)
+        house = House("sqlite", f"sqlite:///{file}", home, made(tmp_path / "home"))
         engine = db.open_engine(house.url)
         _open(engine, home)
         yield house
     else:
-        house = House("postgresql", request.getfixturevalue("worker_database"), home)
+        house = House("postgresql", request.getfixturevalue("worker_database"), home, made(tmp_path / "home"))
         engine = db.open_engine(house.url)
         with engine.connect() as connection, connection.begin() as whole:
             _open(connection, home)
@@ -113,11 +114,11 @@ def open_house(
     name = f"open_{worker_id}"
     if request.param == "sqlite":
         file = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "bureau.db")
-        house = House("sqlite", f"sqlite:///{file}", home)
+        house = House("sqlite", f"sqlite:///{file}", home, made(tmp_path / "home"))
     else:
         template = request.getfixturevalue("postgres_template")
         _administer(pytestconfig, f"CREATE DATABASE {name} TEMPLATE {template}")
-        house = House("postgresql", postgres.url_for(pytestconfig, name), home)
+        house = House("postgresql", postgres.url_for(pytestconfig, name), home, made(tmp_path / "home"))
     engine = db.open_engine(house.url)
     _open(engine, home)
     yield house
@@ -136,6 +137,11 @@ def app(house: House) -> Flask:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _begin(url: str, home: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from app import config, counter, create_app, database, demo, open_bureau, openapi, progress, serve, walk, worker
+from app import config, counter, create_app, database, demo, open_bureau, openapi, progress, sealer, serve, walk, worker
 from app.commands import as_json, command, main, say
 from bureau import compaction, intake
 from connectors import feeds
-from kernel import db, keys
+from kernel import keys
 from kernel.errors import SettingError
 
 
@@ -51,6 +51,7 @@ def fill_demo(enterprises: int, as_json: bool) -> None:
     """Fill an empty bureau with the demo city."""
     with progress.shown("demo city, records", None) as tell:
         credentials = demo.fill(config.read(), enterprises, tell)
+    sealer.seal_once(config.read())
     if as_json:
         say(credentials)
     else:
@@ -75,37 +76,23 @@ def up(host: str, port: int) -> None:
             demo.fill(settings, demo.ENTERPRISES, tell)
     if settings.demo_file.exists():
         click.echo(walk.text(json.loads(settings.demo_file.read_text()), f"http://{host}:{port}"))
-    sys.exit(serve.serve(host, port, workers=2))
+    sys.exit(serve.serve(host, port, workers=2, sealer=True))
 
 
 @command(main, "serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65_535), default=8000, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
-def serve_api(host: str, port: int, workers: int) -> None:
-    """Serve the API, with a worker for the housekeeping."""
-    sys.exit(serve.serve(host, port, workers))
+@click.option("--no-sealer", is_flag=True, help="Another machine runs `bureau sealer`.")
+def serve_api(host: str, port: int, workers: int, no_sealer: bool) -> None:
+    """Serve the API, with a sealer for the trail and a worker for the housekeeping."""
+    sys.exit(serve.serve(host, port, workers, sealer=not no_sealer))
 
 
 @command(main, "worker")
 def work() -> None:
     """Do the housekeeping: compact dossiers. `serve` runs one by itself."""
     worker.run()
-
-
-@command(main, "verify")
-@as_json
-def verify(as_json: bool) -> None:
-    """Recompute the trail and all consents, and name every entry or consent that is not what was written."""
-    with db.reading() as reading:
-        report = counter.verify(reading)
-    if as_json:
-        say(asdict(report))
-    else:
-        for fault in report.faults:
-            click.echo(f"{fault.kind} {fault.entry}: {fault.fault}")
-        click.echo(f"{'ok' if report.ok else 'NOT ok'}: {report.entries} entries checked, {report.unsealed} unsealed")
-    sys.exit(0 if report.ok else 1)
 
 
 @command(main, "compact")

@@ -76,11 +76,11 @@ def empty_house(
     """Where a bureau could be made: a home that is not there yet, and on PostgreSQL an empty database."""
     home = tmp_path / "home"
     if request.param == "sqlite":
-        yield House("sqlite", f"sqlite:///{home / 'bureau.db'}", home)
+        yield House("sqlite", f"sqlite:///{home / 'bureau.db'}", home, home)
     else:
         name = f"empty_{worker_id}"
         _administer(pytestconfig, f"CREATE DATABASE {name}")
-        yield House("postgresql", postgres.url_for(pytestconfig, name), home)
+        yield House("postgresql", postgres.url_for(pytestconfig, name), home, home)
         _administer(pytestconfig, f"DROP DATABASE {name} WITH (FORCE)")
     structlog.reset_defaults()
 

@@ -64,7 +64,7 @@ def test_the_walk_works_as_it_is_printed(folder: Path, served: Service, credenti
     assert again.startswith('{"query_id":"')
     log, _, verdict = proved.strip().rpartition("\n")
     assert [line for line in log.splitlines() if '"reason"' in line][1].strip() == '"reason": "no-consent",'
-    assert re.fullmatch(r"ok: \d+ entries checked, \d+ unsealed", verdict)
+    assert re.fullmatch(r"ok: \d+ entries checked, \d+ sealed, \d+ unsealed", verdict)
 
 
 def test_the_demo_s_people_and_clients_can_come_in(served: Service, credentials: dict[str, Any]) -> None:

@@ -43,11 +43,11 @@ def shared_house(
             request.getfixturevalue("sqlite_template"),
             tmp_path_factory.mktemp("shared") / "bureau.db",
         )
-        house = House("sqlite", f"sqlite:///{shutil.copy(template, file)}", home)
+        house = House("sqlite", f"sqlite:///{shutil.copy(template, file)}", home, file.parent)
     else:
         template = request.getfixturevalue("postgres_template")
         _administer(pytestconfig, f"CREATE DATABASE {name} TEMPLATE {template}")
-        house = House("postgresql", postgres.url_for(pytestconfig, name), home)
+        house = House("postgresql", postgres.url_for(pytestconfig, name), home, tmp_path_factory.mktemp("shared"))
     engine = db.open_engine(house.url)
     _open(engine, home)
     yield house

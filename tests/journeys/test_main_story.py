@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main story: asked and answered, revoked and refused, granted anew and answered, all of it on record."""
 
+from functools import partial
+from pathlib import Path
+
 import orjson
 
 from tests.conftest import House
@@ -10,11 +13,14 @@ from tests.journeys.cast import (
     Cast,
     ask,
     content_digest,
+    engaged,
     fetch_token,
     grant,
+    new_bank,
     read_access_log,
     revoke,
     sign_in,
+    token,
 )
 from tests.journeys.service import Service
 
@@ -98,4 +104,43 @@ def test_a_bank_asks_and_the_enterprise_revokes_and_grants_anew(open_house: Hous
     verified = service.run(open_house.environment, "verify", "--json")
     assert verified.returncode == 0
     report = orjson.loads(verified.stdout)
-    assert (report["ok"], report["faults"], report["root"]) == (True, [], None)
+    assert (report["ok"], report["faults"]) == (True, [])
+    assert report["size"] > 5
+
+
+def test_what_a_bank_was_told_it_proves_a_year_later_offline(open_house: House, tmp_path: Path) -> None:
+    cast = engaged()
+    with service.served(open_house.environment, tmp_path / "service.log") as served:
+        bearer, stranger = token(served, cast.bank), token(served, new_bank())
+        answered = ask(served, bearer, cast.enterprise.uscc)
+        path = answered.json["receipt"]
+        fetch = partial(served.call, "GET", path, Authorization=f"Bearer {bearer}")
+        assert service.wait_until(lambda: fetch().status == 200, within_s=20)
+        receipt = fetch().body
+        assert served.call("GET", path, Authorization=f"Bearer {stranger}").status == 404
+        assert served.call("GET", path).status == 401
+        session = sign_in(served, cast.enterprise)
+        assert served.call("GET", path, Authorization=f"Bearer {session}").status == 200
+        assert served.call("GET", "/log/checkpoint").body in receipt or receipt.startswith(b"c2sp.org/tlog-proof@v1")
+        tile = served.call("GET", "/log/tile/0/000.p/1")
+        assert (tile.status, len(tile.body)) == (200, 32)
+        assert served.call("GET", "/log/tile/0/0").status == 404
+
+    # The bureau is gone. All that is left: the body, the receipt, and the public key.
+    kept = {"body.json": answered.body, "a.tlog-proof": receipt, "key": (open_house.own / "log" / "key").read_bytes()}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name, content in kept.items():
+        (elsewhere / name).write_bytes(content)
+    environment = {"BUREAU_HOME": str(elsewhere / "var")}
+    files = [str(elsewhere / "a.tlog-proof"), "--key", str(elsewhere / "key"), "--body", str(elsewhere / "body.json")]
+    verified = service.run(environment, "verify", *files, "--json")
+    assert verified.returncode == 0, verified.stderr
+    told = orjson.loads(verified.stdout)
+    assert (told["ok"], told["body"], told["entry"]["id"]) == (True, "matches", answered.json["query_id"])
+    assert "operator" not in told["entry"], "who at the bank asked is the bank's business"
+    (elsewhere / "body.json").write_bytes(answered.body.replace(b"records", b"Records", 1))
+    changed = service.run(environment, "verify", *files, "--json")
+    assert (changed.returncode, orjson.loads(changed.stdout)["ok"]) == (1, False)
+    (elsewhere / "a.tlog-proof").write_bytes(receipt.replace(b"index ", b"index 1", 1))
+    assert service.run(environment, "verify", *files[:3], "--json").returncode == 1
