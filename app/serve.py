@@ -47,7 +47,7 @@ def serve(host: str, port: int, workers: int, *, sealer: bool = True) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    if sealer and _start("-m", "app.cli", "seal").wait() != 0:
+    if sealer and _start("-m", "app.cli", "seal", quiet=True).wait() != 0:
         raise SettingError("the trail cannot be sealed, so nothing is served: see the line above")
     http = _start("-m", "app.http", host, str(port), str(workers))
     helpers = [_Helper("worker"), *([_Helper("sealer")] if sealer else [])]
@@ -88,12 +88,13 @@ def require_free(host: str, port: int) -> None:
             raise SettingError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
 
 
-def _start(*arguments: str) -> subprocess.Popen[bytes]:
+def _start(*arguments: str, quiet: bool = False) -> subprocess.Popen[bytes]:
     # A session of its own: a Ctrl-C at the terminal reaches the parent alone, which then ends the children.
     # What lies in the working folder is no module of ours (-P).
     return subprocess.Popen(  # noqa: S603  # our own program and our own arguments
         [sys.executable, "-P", *arguments],
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL if quiet else None,
         start_new_session=True,
         preexec_fn=_end_with_parent,  # noqa: PLW1509  # the parent has no other threads
     )
