@@ -6,6 +6,8 @@ BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://…
 BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREAU_DATABASE_URL)
 BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
+BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
+BUREAU_PROXIES         proxies in front that set X-Forwarded-For (default 0: it is not believed)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from environs import Env, EnvError
 
+from access.sessions import REQUIRING_TOTP
 from kernel.errors import SettingError
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -27,6 +30,8 @@ class Settings:
     root_key: Path
     public_url: str
     log_level: str
+    require_totp: str = "off"
+    proxies: int = 0
 
     @property
     def demo_mark(self) -> Path:
@@ -52,11 +57,19 @@ def read() -> Settings:
             root_key=Path(env.str("BUREAU_ROOT_KEY", "") or home / "keys" / "root.key"),
             public_url=(env.str("BUREAU_PUBLIC_URL", "") or "http://127.0.0.1:8000").rstrip("/"),
             log_level=(env.str("BUREAU_LOG_LEVEL", "") or "info").lower(),
+            require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
+            proxies=int(env.str("BUREAU_PROXIES", "") or 0),
         )
     except EnvError as error:
         raise SettingError(str(error)) from error
+    except ValueError as error:
+        raise SettingError("BUREAU_PROXIES must be a number of proxies") from error
     if not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
     if settings.log_level not in LEVELS:
         raise SettingError(f"BUREAU_LOG_LEVEL must be one of {', '.join(LEVELS)}")
+    if settings.require_totp not in REQUIRING_TOTP:
+        raise SettingError(f"BUREAU_REQUIRE_TOTP must be one of {', '.join(REQUIRING_TOTP)}")
+    if settings.proxies < 0:
+        raise SettingError("BUREAU_PROXIES must be a number of proxies")
     return settings

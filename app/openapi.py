@@ -33,6 +33,7 @@ PROBLEMS = {
     "413": "Larger than the stated limit",
     "415": "The body is not JSON",
     "422": "Some fields are wrong: see `errors`",
+    "429": "Too many: wait as long as `Retry-After` says",
     "500": "The bureau failed",
     "503": "The bureau cannot answer now; nothing was disclosed",
 }
@@ -42,7 +43,13 @@ MORE = {
     "show_again": ("410",),
     "give_consent": ("409",),
     "revoke_consent": ("409",),
-    "sign_in": ("401",),
+    "sign_in": ("401", "429"),
+    "begin_totp": ("409",),
+    "confirm_totp": ("409",),
+    "enable_person": ("409",),
+    "invite": ("409",),
+    "confirm_invitation": ("409",),
+    "accept_invitation": ("404", "409"),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi")
 
@@ -124,7 +131,7 @@ def _finish_operation(path: str, operation: dict[str, Any], view: str) -> None:
     for status in [status for status in responses if status == "default" or int(status) >= 400]:
         del responses[status]
     for response in responses.values():
-        answered = ("Content-Digest",) if view in ("ask", "show_again") else ()
+        answered = ("Content-Digest",) if view in ("ask", "show_again", "show_own_dossier") else ()
         response["headers"] = _refer("headers", "X-Request-Id", *answered)
     operation["operationId"] = view
     for requirement in operation["security"]:
@@ -162,7 +169,12 @@ def _answer(told: str, media_type: str, schema: str, *headers: str) -> dict[str,
 
 
 def _headers_of(status: str) -> tuple[str, ...]:
-    return {"401": ("WWW-Authenticate",), "409": ("Retry-After",), "503": ("Retry-After",)}.get(status, ())
+    return {
+        "401": ("WWW-Authenticate",),
+        "409": ("Retry-After",),
+        "429": ("Retry-After",),
+        "503": ("Retry-After",),
+    }.get(status, ())
 
 
 def _refer(kind: str, *names: str) -> dict[str, Any]:

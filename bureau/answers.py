@@ -18,7 +18,7 @@ class Asked(NamedTuple):
     uscc: str
     purpose: str
     product: str
-    consent_id: str
+    consent_id: str | None  # None: an enterprise asks about itself
 
 
 class Produced(NamedTuple):

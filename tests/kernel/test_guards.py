@@ -21,8 +21,16 @@ PUBLIC = {
     "POST /oauth/introspect",
     "POST /oauth/revoke",
     "POST /v1/sessions",
+    "POST /v1/invitations/accept",
 }
-ANY_TOKEN = {"DELETE /v1/sessions/current"}
+ANY_TOKEN = {
+    "DELETE /v1/sessions/current",
+    "GET /v1/sessions",
+    "DELETE /v1/sessions/<session_id>",
+    "POST /v1/people/me/totp",
+    "POST /v1/people/me/totp/confirm",
+    "POST /v1/people/me/password",
+}
 HELD = {*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}.union(*people.ROLE_SCOPES.values())
 
 
