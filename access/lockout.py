@@ -72,8 +72,9 @@ def weigh(pair: Count, name: Count, network: Count, now: datetime) -> tuple[Verd
     wait_s = max(1, int((network.since + NETWORK_WINDOW - now).total_seconds()))
     if network.failures >= NETWORK_TRIES:
         return Verdict(False, wait_s, closed=True), pair, name, network
-    crowded = wait_s if network.failures >= NETWORK_FAILURES and not known else None
-    allowed = crowded is None and not (pair.until and now < pair.until)
+    # Said of the known too, where the password is wrong: else it would tell who is known here.
+    crowded = wait_s if network.failures >= NETWORK_FAILURES else None
+    allowed = (known or crowded is None) and not (pair.until and now < pair.until)
     allowed = allowed and (known or name.failures < NAME_FAILURES)
     network = replace(network, failures=network.failures + 1)
     locks = until = None
