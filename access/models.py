@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may call: institutions, clients, people, and their tokens. Secrets are kept only as hashes."""
+"""Who may call: institutions, clients, people, and their tokens. Secrets are kept only as hashes, TOTP's encrypted."""
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, text
 
 from kernel.db import Instant, metadata
 
@@ -39,7 +39,52 @@ person = Table(
     Column("uscc", String(32)),
     Column("status", String(16), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("name", String(200)),
+    Column("staff_no", String(64)),  # of staff only: one natural person, one role
+    Column("totp_secret", LargeBinary),  # under the key `people`, bound to the username
+    Column("totp_confirmed_at", Instant),
+    Column("totp_step", BigInteger),  # the last time step whose code was spent
 )
+_ACTIVE = text("status = 'active'")
+Index("uq_person_staff_no", person.c.staff_no, unique=True, postgresql_where=_ACTIVE, sqlite_where=_ACTIVE)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    Column("person", String(64), ForeignKey("person.username"), primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("role", String(32), nullable=False),
+    Column("uscc", String(32)),
+    Column("name", String(200), nullable=False),
+    Column("staff_no", String(64)),
+    Column("code_hash", LargeBinary, nullable=False, unique=True),
+    Column("second_hash", LargeBinary),  # of the half that the second person hands over
+    Column("made_by", String(64), nullable=False),
+    Column("made_at", Instant, nullable=False),
+    Column("confirmed_by", String(64)),
+    Column("expires_at", Instant, nullable=False),
+    Column("accepted_at", Instant),
+)
+
+# How often signing in was tried in vain: for a name from a network, for a name, from a network; names as hashes,
+# because what is typed as a name may be a password.
+sign_in_tries = Table(
+    "sign_in_tries",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),  # locked until then
+    Column("succeeded_at", Instant),
+    Column("changed_at", Instant, nullable=False),
+)
+Index("ix_sign_in_tries_changed_at", sign_in_tries.c.changed_at)
 
 token = Table(
     "token",
@@ -51,5 +96,16 @@ token = Table(
     Column("issued_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Column("session", String(36)),  # of people only: the session's name in lists
+    Column("last_used_at", Instant),  # of people only, to the minute
 )
 Index("ix_token_expires_at", token.c.expires_at)
+_OF_PERSON = text("person IS NOT NULL")
+Index(
+    "uq_token_person_session",
+    token.c.person,
+    token.c.session,
+    unique=True,
+    postgresql_where=_OF_PERSON,
+    sqlite_where=_OF_PERSON,
+)

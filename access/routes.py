@@ -3,20 +3,22 @@
 
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response, current_app, request
 
-from access import oauth, people, tokens
+from access import lockout, oauth, people, sessions, tokens
 from access.schemas import (
     CredentialsSchema,
     IntrospectionSchema,
     JwksSchema,
     MetadataSchema,
+    PageSchema,
+    SessionListSchema,
     SessionSchema,
     TokenReferenceSchema,
     TokenRequestSchema,
     TokenSchema,
 )
-from kernel import auth, clock, db, signing
+from kernel import auth, clock, cursors, db, signing
 from kernel.errors import NotPermitted
 from kernel.web import Blueprint, json_response
 
@@ -75,9 +77,43 @@ def show_keys() -> Response:
 @blp.arguments(CredentialsSchema())
 @blp.response(201, SessionSchema)
 def sign_in(credentials: dict[str, Any]) -> Response:
-    """Sign a person in; the token carries the scopes of the person's role."""
-    token, expires_at, scopes = people.sign_in(**credentials)
-    return json_response({"token": token, "expires_at": clock.rfc3339(expires_at), "scopes": sorted(scopes)}, 201)
+    """Sign a person in; the token carries the scopes of the person's role.
+
+    Where a second factor is enrolled, send its current code (or a recovery code) as `totp`: 401 `totp-required`.
+    """
+    opened = sessions.sign_in(
+        credentials["username"],
+        credentials["password"],
+        credentials.get("totp"),
+        network=lockout.network_of(request.remote_addr),
+        requiring=current_app.config["BUREAU_REQUIRE_TOTP"],
+    )
+    shown = {"token": opened.token, "expires_at": clock.rfc3339(opened.expires_at), "scopes": sorted(opened.scopes)}
+    return json_response(shown, 201)
+
+
+@blp.route("/v1/sessions")
+@blp.requires(auth.ANY_SCOPE)
+@blp.arguments(PageSchema(), location="query")
+@blp.response(200, SessionListSchema)
+def list_sessions(asked: dict[str, Any]) -> Response:
+    """One's own sessions that live, newest first."""
+    username, before = people.require_person(auth.caller()), cursors.decode(asked.get("cursor"))
+    with db.reading() as reading:
+        page = sessions.listed(reading, username, before, asked["limit"])
+    shown = [{**one, "current": one.pop("token_hash") == auth.caller().token} for one in page]
+    next_cursor = cursors.encode(page[-1]["session_id"]) if len(page) == asked["limit"] else None
+    return json_response({"sessions": shown, "next_cursor": next_cursor})
+
+
+@blp.route("/v1/sessions/<session_id>", methods=["DELETE"])
+@blp.requires(auth.ANY_SCOPE)
+@blp.response(204)
+def end_session(session_id: str) -> Response:
+    """End another of one's own sessions."""
+    with db.transaction() as tx:
+        sessions.end(tx, people.require_person(auth.caller()), session_id)
+    return Response(status=204)
 
 
 @blp.route("/v1/sessions/current", methods=["DELETE"])

@@ -3,16 +3,41 @@
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from kernel.cursors import MAX_PAGE_ROWS
+
 
 class CredentialsSchema(Schema):
     username = fields.String(required=True, validate=validate.Length(1, 64))
     password = fields.String(required=True, validate=validate.Length(1, 200))
+    totp = fields.String(
+        validate=validate.Length(1, 32),
+        metadata={"description": "the second factor's current code, or a recovery code; once enrolled"},
+    )
 
 
 class SessionSchema(Schema):
     token = fields.String(required=True)
     expires_at = fields.DateTime(required=True)
     scopes = fields.List(fields.String(), required=True)
+
+
+class PageSchema(Schema):
+    cursor = fields.String(validate=validate.Length(1, 128))
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_PAGE_ROWS))
+
+
+class OwnSessionSchema(Schema):
+    session_id = fields.String(required=True)
+    opened_at = fields.DateTime(required=True)
+    last_used_at = fields.DateTime(required=True, metadata={"description": "to the minute"})
+    expires_at = fields.DateTime(required=True)
+    scopes = fields.List(fields.String(), required=True)
+    current = fields.Boolean(required=True, metadata={"description": "whether it is the one that asks"})
+
+
+class SessionListSchema(Schema):
+    sessions = fields.List(fields.Nested(OwnSessionSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
 
 
 class TokenRequestSchema(Schema):

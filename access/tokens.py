@@ -21,6 +21,8 @@ from kernel.prepared import Prepared
 
 CLIENT_TOKEN_LIFE = timedelta(seconds=300)
 SESSION_LIFE = timedelta(hours=8)
+IDLE_LIFE = timedelta(minutes=30)  # 等保 (GB/T 22239-2019 8.1.4.1): who has gone away is signed out
+TOUCHED_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Token:
     principal: Principal
     issued_at: datetime
     expires_at: datetime
-    ended: bool  # revoked, or its holder is no longer active
+    ended: bool  # revoked, idle for too long, or its holder is no longer active
+    last_used_at: datetime | None = None  # of sessions only
 
     def get_scope(self) -> str:
         return " ".join(sorted(self.principal.scopes))
@@ -53,7 +56,10 @@ class Validator(BearerTokenValidator):
 
     def authenticate_token(self, token_string: str) -> Token | None:
         with db.reading() as reading:
-            return find(reading, token_string)
+            found = find(reading, token_string)
+        if found is not None and found.last_used_at is not None and not (found.ended or found.is_expired()):
+            _touch(found.principal.token, found.last_used_at)
+        return found
 
 
 def issue(
@@ -86,6 +92,8 @@ def store(
         "scopes": " ".join(sorted(scopes)),
         "issued_at": now,
         "expires_at": now + life,
+        "session": ids.new_id() if username else None,
+        "last_used_at": now if username else None,
     }
     tx.execute(insert(token), values)
     return secret, now + life
@@ -112,7 +120,10 @@ def find(tx: Connection, secret: str) -> Token | None:
         token=hashed.hex(),
     )
     holder_status = row.client_status if row.client else row.person_status
-    return Token(principal, row.issued_at, row.expires_at, row.revoked_at is not None or holder_status != "active")
+    last_used_at = (row.last_used_at or row.issued_at) if row.person else None
+    idle = last_used_at is not None and last_used_at + IDLE_LIFE <= clock.now()
+    ended = idle or row.revoked_at is not None or holder_status != "active"
+    return Token(principal, row.issued_at, row.expires_at, ended, last_used_at)
 
 
 def revoke(tx: Connection, hashed: bytes) -> None:
@@ -129,6 +140,13 @@ def token_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+def _touch(hashed: str | None, last_used_at: datetime) -> None:
+    """Note that a session is in use: once a minute, so that reading stays reading."""
+    if hashed is not None and clock.now() - last_used_at >= TOUCHED_EVERY:
+        with db.transaction() as tx:
+            tx.execute(update(token).where(token.c.hash == bytes.fromhex(hashed)).values(last_used_at=clock.now()))
+
+
 _WITH_HOLDER = Prepared(
     select(
         token.c.client,
@@ -137,6 +155,7 @@ _WITH_HOLDER = Prepared(
         token.c.issued_at,
         token.c.expires_at,
         token.c.revoked_at,
+        token.c.last_used_at,
         client.c.status.label("client_status"),
         client.c.source,
         institution.c.id.label("institution"),

@@ -3,8 +3,9 @@
 
 from flask import Flask
 from sqlalchemy import inspect
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from access import oauth
+from access import oauth, people_routes
 from access import routes as access_routes
 from access.tokens import Validator
 from app import health, openapi
@@ -22,6 +23,7 @@ from kernel.models import purpose_key, signing_key
 
 BLUEPRINTS = (
     access_routes.blp,
+    people_routes.blp,
     consent_routes.blp,
     consent_requests_routes.blp,
     bureau_routes.blp,
@@ -50,10 +52,12 @@ def open_bureau(settings: Settings) -> None:
         signing.open_signers(reading)
 
 
-def create_app(public_url: str) -> Flask:
-    """The WSGI application over an opened bureau."""
+def create_app(public_url: str, *, require_totp: str = "off", proxies: int = 0) -> Flask:
+    """The WSGI application over an opened bureau, behind so many proxies that say whom they speak for."""
     app = Flask("bureau", static_folder=None)
-    app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url)
+    app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url, BUREAU_REQUIRE_TOTP=require_totp)
+    if proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
     web.install(app)
     oauth.install(app)
     auth.protector.register_token_validator(Validator())

@@ -7,6 +7,8 @@ BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREA
 BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
 BUREAU_POLICY          what the bureau allows whatever is consented to (default: the shipped consent/policy.toml)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
+BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
+BUREAU_PROXIES         proxies in front that set X-Forwarded-For (default 0: it is not believed)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from environs import Env, EnvError
 
+from access.sessions import REQUIRING_TOTP
 from kernel.errors import SettingError
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -29,6 +32,8 @@ class Settings:
     policy: Path | None
     public_url: str
     log_level: str
+    require_totp: str = "off"
+    proxies: int = 0
 
     @property
     def demo_mark(self) -> Path:
@@ -60,11 +65,19 @@ def read() -> Settings:
             policy=Path(env.str("BUREAU_POLICY")) if env.str("BUREAU_POLICY", "") else None,
             public_url=(env.str("BUREAU_PUBLIC_URL", "") or "http://127.0.0.1:8000").rstrip("/"),
             log_level=(env.str("BUREAU_LOG_LEVEL", "") or "info").lower(),
+            require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
+            proxies=int(env.str("BUREAU_PROXIES", "") or 0),
         )
     except EnvError as error:
         raise SettingError(str(error)) from error
+    except ValueError as error:
+        raise SettingError("BUREAU_PROXIES must be a number of proxies") from error
     if not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
     if settings.log_level not in LEVELS:
         raise SettingError(f"BUREAU_LOG_LEVEL must be one of {', '.join(LEVELS)}")
+    if settings.require_totp not in REQUIRING_TOTP:
+        raise SettingError(f"BUREAU_REQUIRE_TOTP must be one of {', '.join(REQUIRING_TOTP)}")
+    if settings.proxies < 0:
+        raise SettingError("BUREAU_PROXIES must be a number of proxies")
     return settings

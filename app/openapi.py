@@ -34,6 +34,7 @@ PROBLEMS = {
     "413": "Larger than the stated limit",
     "415": "The body is not JSON",
     "422": "Some fields are wrong: see `errors`",
+    "429": "Too many: wait as long as `Retry-After` says",
     "500": "The bureau failed",
     "503": "The bureau cannot answer now; nothing was disclosed",
 }
@@ -46,7 +47,9 @@ MORE = {
         ("revoke_consent", "pause_consent", "resume_consent", "suspend_consent", "reinstate_consent"), ("409",)
     ),
     **dict.fromkeys(("ask_for_consent", "approve_request", "reject_request", "register_key"), ("409",)),
-    "sign_in": ("401",),
+    **dict.fromkeys(("begin_totp", "confirm_totp", "enable_person", "invite", "confirm_invitation"), ("409",)),
+    "accept_invitation": ("404", "409"),
+    "sign_in": ("401", "429"),
     "show_checkpoint": ("404",),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi")
@@ -130,7 +133,7 @@ def _finish_operation(path: str, operation: dict[str, Any], view: str) -> None:
     for status in [status for status in responses if status == "default" or int(status) >= 400]:
         del responses[status]
     for response in responses.values():
-        answered = ("Content-Digest",) if view in ("ask", "show_again") else ()
+        answered = ("Content-Digest",) if view in ("ask", "show_again", "show_own_dossier") else ()
         response["headers"] = _refer("headers", "X-Request-Id", *answered)
     operation["operationId"] = view
     for requirement in operation["security"]:
@@ -168,7 +171,12 @@ def _answer(told: str, media_type: str, schema: str, *headers: str) -> dict[str,
 
 
 def _headers_of(status: str) -> tuple[str, ...]:
-    return {"401": ("WWW-Authenticate",), "409": ("Retry-After",), "503": ("Retry-After",)}.get(status, ())
+    return {
+        "401": ("WWW-Authenticate",),
+        "409": ("Retry-After",),
+        "429": ("Retry-After",),
+        "503": ("Retry-After",),
+    }.get(status, ())
 
 
 def _refer(kind: str, *names: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from access import tokens
+from access import lockout, tokens
 from bureau import compaction
 from bureau.publications import latest
 from kernel import db
@@ -39,6 +39,7 @@ def work_once(swept: int = 0) -> int:
     try:
         with db.transaction() as tx:
             tokens.tidy(tx, KEEP_TOKENS)
+            lockout.tidy(tx)
         with db.reading() as reading:
             published = latest(reading)
         if published > swept and (merged := compaction.sweep()):

@@ -12,7 +12,7 @@ from kernel import clock
 _settings = read()
 set_up(_settings.log_level)
 open_bureau(_settings)
-application = create_app(_settings.public_url)
+application = create_app(_settings.public_url, require_totp=_settings.require_totp, proxies=_settings.proxies)
 sealing.watch(clock.now())  # answers only as long as sealing keeps up
 gc.collect()
 gc.freeze()  # what the start made lives as long as the process: never look at it again

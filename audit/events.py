@@ -28,3 +28,13 @@ class Event(StrEnum):
     CLIENT_ADDED = "client.added"
     CLIENT_DISABLED = "client.disabled"
     PERSON_ADDED = "person.added"
+    PERSON_DISABLED = "person.disabled"
+    PERSON_ENABLED = "person.enabled"
+    INVITATION_MADE = "invitation.made"
+    INVITATION_CONFIRMED = "invitation.confirmed"
+    PASSWORD_CHANGED = "password.changed"  # noqa: S105  # the name of an act
+    TOTP_ENROLLED = "totp.enrolled"
+    TOTP_RESET = "totp.reset"
+    SESSION_OPENED = "session.opened"
+    SIGN_IN_LOCKED = "sign-in.locked"
+    STAFF_VIEWED = "staff.viewed"

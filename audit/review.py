@@ -1,26 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading the trail: what an enterprise sees of who asked about it, and why (条例 Art. 22; 深圳条例 Art. 44)."""
+"""Reading the trail: what an enterprise sees of who asked about it and why (条例 Art. 22; 深圳条例 Art. 44), and what
+compliance sees of everything. Who of the staff looks at something is written down in the same transaction.
+"""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
+from audit import trail
+from audit.events import Event
+from audit.models import IS_SHOWN
 from audit.models import entry as entries
+from kernel import clock
+from kernel.auth import Principal
 
-SHOWN = ("query.answered", "query.refused", "query.replayed")
+
+def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+    """Who looked at or asked about an enterprise, newest first, refusals and replays included; `before` an entry's id.
+
+    Returns a page and the id to go on from, None at the end. A page may hold fewer than `limit` lines, because an
+    entry past its retention (no bytes) is no longer shown. Reads `limit` rows whatever else is on the trail.
+    """
+    # The condition stands in the statement as it does in the index: with a parameter no planner would use it.
+    page = select(entries.c.id, entries.c.bytes).where(entries.c.uscc == uscc, text(IS_SHOWN))
+    rows = _page(tx, page, before, limit)
+    shown = [_line(orjson.loads(row.bytes)) for row in rows if row.bytes is not None]
+    return shown, _next(rows, limit)
 
 
-def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> list[dict[str, Any]]:
-    """Who asked about an enterprise, newest first: answers, refusals and replays; `before` an entry's id."""
-    page = select(entries.c.bytes).where(entries.c.uscc == uscc, entries.c.type.in_(SHOWN))
+def all_entries(tx: Connection, before: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+    """All entries, newest first, with everything that they say and `operator` and `reference` in clear.
+
+    Of an entry past its retention only the columns beside its bytes are left. Returns as `access_log` does.
+    """
+    rows = _page(tx, select(entries), before, limit)
+    return [_whole(row) for row in rows], _next(rows, limit)
+
+
+def record_view(tx: Connection, by: Principal, what: str, shown: int, asked: Mapping[str, Any]) -> None:
+    """Write down that someone of the staff looked at something: who, what, with which filter, how much of it."""
+    told = {name: value for name, value in asked.items() if value is not None}
+    said = trail.Entry(
+        type=Event.STAFF_VIEWED,
+        actor=by.actor,
+        operator=by.person,
+        uscc=asked.get("uscc"),
+        outcome="answered",
+        detail={"what": what, "role": by.role, "shown": shown, "asked": told},
+    )
+    trail.append(tx, said)
+
+
+def _page(tx: Connection, page: Any, before: str | None, limit: int) -> list[Any]:
     if before is not None:
         page = page.where(entries.c.id < before)
-    leaves = tx.scalars(page.order_by(entries.c.id.desc()).limit(limit)).all()
-    return [_shown(orjson.loads(leaf)) for leaf in leaves if leaf is not None]
+    return list(tx.execute(page.order_by(entries.c.id.desc()).limit(limit)))
 
 
-def _shown(document: dict[str, Any]) -> dict[str, Any]:
+def _next(rows: list[Any], limit: int) -> str | None:
+    return rows[-1].id if len(rows) == limit else None
+
+
+def _line(document: dict[str, Any]) -> dict[str, Any]:
     return {
         "query_id": document["id"],
         "time": document["time"],
@@ -34,3 +77,29 @@ def _shown(document: dict[str, Any]) -> dict[str, Any]:
         "reason": document.get("rule"),
         "receipt": f"/v1/audit/receipts/{document['id']}",
     }
+
+
+def _whole(row: Any) -> dict[str, Any]:
+    beside = {name: getattr(row, name) for name in ("id", "type", "actor", "uscc", "institution", "consent")}
+    beside |= {"time": clock.rfc3339(row.time), "outcome": row.outcome, "billable": row.billable}
+    document = orjson.loads(row.bytes) if row.bytes is not None else beside
+    more = {name: document.get(name) for name in _MORE}
+    in_clear = {"operator": row.operator, "reference": row.reference, "retained": row.bytes is not None}
+    return _line(document) | more | in_clear
+
+
+_MORE = (
+    "actor",
+    "channel",
+    "client",
+    "uscc",
+    "consent",
+    "consent_version",
+    "publication",
+    "rule",
+    "request_digest",
+    "answer_digest",
+    "billable",
+    "of",
+    "detail",
+)

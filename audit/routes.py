@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import Response
 
-from audit import review
-from audit.schemas import AccessLogSchema, PageSchema
+from audit import review, trail
+from audit.schemas import AccessLogSchema, EntryListSchema, PageSchema
 from kernel import auth, cursors, db
 from kernel.errors import NotPermitted
 from kernel.web import Blueprint, json_response
@@ -23,6 +23,22 @@ def show_access_log(asked: dict[str, Any], uscc: str) -> Response:
     if auth.caller().uscc != uscc:
         raise NotPermitted("an enterprise reads its own access log only", slug="not-your-enterprise")
     with db.reading() as reading:
-        page = review.access_log(reading, uscc, cursors.decode(asked.get("cursor")), asked["limit"])
-    next_cursor = cursors.encode(page[-1]["query_id"]) if len(page) == asked["limit"] else None
-    return json_response({"entries": page, "next_cursor": next_cursor})
+        page, last = review.access_log(reading, uscc, cursors.decode(asked.get("cursor")), asked["limit"])
+    return _paged(page, last)
+
+
+@blp.route("/audit/entries")
+@blp.requires("audit:read")
+@blp.arguments(PageSchema(), location="query")
+@blp.response(200, EntryListSchema)
+def list_entries(asked: dict[str, Any]) -> Response:
+    """Everything on the trail, newest first; that it was looked at is an entry too."""
+    before = cursors.decode(asked.get("cursor"))
+    with trail.recording(only_the_entry=True) as tx:
+        page, last = review.all_entries(tx, before, asked["limit"])
+        review.record_view(tx, auth.caller(), "audit-entries", len(page), {"before": before, "limit": asked["limit"]})
+    return _paged(page, last)
+
+
+def _paged(page: list[dict[str, Any]], last: str | None) -> Response:
+    return json_response({"entries": page, "next_cursor": cursors.encode(last) if last else None})

@@ -28,3 +28,29 @@ class AccessSchema(Schema):
 class AccessLogSchema(Schema):
     entries = fields.List(fields.Nested(AccessSchema), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
+
+
+class EntrySchema(AccessSchema):
+    """An entry with all that it says; `operator` and `reference` in clear."""
+
+    actor = fields.String(required=True)
+    channel = fields.String(required=True, allow_none=True)
+    client = fields.String(required=True, allow_none=True)
+    operator = fields.String(required=True, allow_none=True, metadata={"description": "the natural person who asked"})
+    reference = fields.String(required=True, allow_none=True)
+    uscc = fields.String(required=True, allow_none=True)
+    consent = fields.String(required=True, allow_none=True)
+    consent_version = fields.Integer(required=True, allow_none=True)
+    publication = fields.Integer(required=True, allow_none=True)
+    rule = fields.String(required=True, allow_none=True)
+    request_digest = fields.String(required=True, allow_none=True)
+    answer_digest = fields.String(required=True, allow_none=True)
+    billable = fields.Boolean(required=True)
+    of = fields.String(required=True, allow_none=True, metadata={"description": "the entry that this one repeats"})
+    detail = fields.Dict(required=True, allow_none=True)
+    retained = fields.Boolean(required=True, metadata={"description": "false: past its retention, only this is left"})
+
+
+class EntryListSchema(Schema):
+    entries = fields.List(fields.Nested(EntrySchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)

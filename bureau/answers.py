@@ -21,7 +21,7 @@ class Asked(NamedTuple):
     uscc: str
     purpose: str
     product: str
-    consent_id: str
+    consent_id: str | None  # None: an enterprise asks about itself
     since: str | None = None  # a day: events before it are left out (the consent's or the policy's history)
 
 

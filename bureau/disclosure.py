@@ -29,12 +29,14 @@ from bureau import directory, vault
 from bureau.answers import Asked, Produced
 from bureau.vault import Dossier
 from consent import consents
-from consent.question import Question
+from consent.question import CLASSES, Question
 from kernel import ids
 from kernel.auth import Institution, Principal
 from kernel.errors import Gone, NotFound, NotPermitted
 from kernel.idempotency import settle
 from kernel.keys import Altered
+
+SELF = "self"  # the purpose of an enterprise that reads its own dossier
 
 Producer = Callable[[Asked, Dossier], Produced]
 
@@ -82,6 +84,28 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
         again = {"actor": principal.actor, "client": principal.client}
         again |= {name: earlier[name] for name in ("operator", "reference")}
         outcome = _repeat(tx, earlier, asking, again, produce)
+        trail.append(tx, outcome.entry)
+    return _settled(outcome)
+
+
+def disclose_to_self(principal: Principal, produce: Producer) -> Answer:
+    """Give an enterprise its own dossier, all classes: it is entitled to it and needs no consent (条例 Art. 17).
+
+    So also after collection ended. Steps 3 to 6; on record and in its access log like any question, not billable.
+    """
+    assert principal.uscc is not None, "the route lets signatories in, and no one else"
+    said = _asked_of_self(principal, principal.uscc)
+    with trail.recording(only_the_entry=True) as tx:
+        sealing.require_fresh(tx)
+        try:
+            dossier = vault.open_dossier(tx, principal.uscc, CLASSES)
+            body = produce(Asked(said["id"], principal.uscc, SELF, "records", None), dossier).body
+            answer = Answer(said["id"], body, hashlib.sha256(body).digest())
+            said |= {"publication": dossier.publication, "answer_digest": answer.digest.hex()}
+            entry = trail.Entry(type=Event.QUERY_ANSWERED, outcome="answered", **said)
+            outcome = _Outcome(entry, answer=answer)
+        except Altered as refusal:
+            outcome = _Outcome(_refused(refusal, said), refusal=refusal)
         trail.append(tx, outcome.entry)
     return _settled(outcome)
 
@@ -190,6 +214,11 @@ def _asked(question: Question) -> dict[str, Any]:
         "classes": question.classes,
         "request_digest": question.digest(),
     }
+
+
+def _asked_of_self(principal: Principal, uscc: str) -> dict[str, Any]:
+    said = {"id": ids.new_id(), "actor": principal.actor, "operator": principal.person, "uscc": uscc}
+    return said | {"purpose": SELF, "product": "records", "classes": CLASSES}
 
 
 _CARRIED = (

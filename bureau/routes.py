@@ -7,10 +7,11 @@ from typing import Any
 from flask import Response
 
 from bureau import answers
-from bureau.disclosure import Answer, disclose, disclose_again
-from bureau.schemas import AnswerSchema, QuestionSchema
+from bureau.disclosure import Answer, disclose, disclose_again, disclose_to_self
+from bureau.schemas import AnswerSchema, OwnDossierSchema, QuestionSchema
 from consent.question import of_client
 from kernel import auth
+from kernel.errors import NotPermitted
 from kernel.idempotency import required_key
 from kernel.web import Blueprint, json_response
 
@@ -33,6 +34,16 @@ def ask(body: dict[str, Any]) -> Response:
 def show_again(query_id: str) -> Response:
     """The same answer once more, byte for byte; not billable."""
     return _answered(disclose_again(query_id, auth.caller(), answers.records))
+
+
+@blp.route("/enterprises/<uscc>/dossier")
+@blp.requires("self:read")
+@blp.response(200, OwnDossierSchema)
+def show_own_dossier(uscc: str) -> Response:
+    """All that the bureau holds on one's own enterprise; on record, without a consent, not billable."""
+    if auth.caller().uscc != uscc:
+        raise NotPermitted("an enterprise reads its own dossier only", slug="not-your-enterprise")
+    return _answered(disclose_to_self(auth.caller(), answers.records))
 
 
 def _answered(answer: Answer) -> Response:

@@ -60,3 +60,9 @@ class AnswerSchema(Schema):
     consent_id = fields.String(required=True)
     classes = fields.List(fields.Nested(InfoClassSchema), required=True)
     receipt = fields.String(required=True)
+
+
+class OwnDossierSchema(AnswerSchema):
+    """An answer to the enterprise itself: its purpose is `self`, and no consent stands behind it."""
+
+    consent_id = fields.String(required=True, allow_none=True)

@@ -70,6 +70,16 @@ class TooLarge(BureauError):
     slug = "too-large"
 
 
+class TooMany(BureauError):
+    """More of them than a limit allows in its time; `retry_after_s` says when it allows one again."""
+
+    slug = "too-many-requests"
+
+    def __init__(self, detail: str, *, slug: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(detail, slug=slug)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(BureauError):
     """The bureau cannot do this now and did nothing; try again."""
 

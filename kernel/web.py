@@ -34,6 +34,7 @@ STATUS = {
     errors.Gone: 410,
     errors.TooLarge: 413,
     errors.Invalid: 422,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
 }
 RETRY_AFTER_S = {409: 1, 503: 2}
@@ -238,6 +239,8 @@ def _dress(error: errors.BureauError) -> Response:
         headers["WWW-Authenticate"] = f'Bearer realm="bureau"{reason}'
     elif error.slug == "insufficient-scope":
         headers["WWW-Authenticate"] = 'Bearer realm="bureau", error="insufficient_scope"'
+    elif isinstance(error, errors.TooMany):
+        headers["Retry-After"] = str(error.retry_after_s)
     if status >= 500:
         log.error("request failed", request=request_id(), path=request.path, problem=error.slug)
     return problem(status, error.slug, error.detail, headers, **error.extra)

@@ -60,6 +60,12 @@ def signatory(enterprise: str) -> str:
         return tokens.issue(tx, people.ROLE_SCOPES["enterprise"], tokens.SESSION_LIFE, username=username)[0]
 
 
+def session(username: str, scopes: Iterable[str], life: Any = tokens.SESSION_LIFE) -> str:
+    """A session token of a person, without signing in."""
+    with db.transaction() as tx:
+        return tokens.issue(tx, frozenset(scopes), life, username=username)[0]
+
+
 def consent(
     enterprise: str,
     grantee: str = "platform",

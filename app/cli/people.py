@@ -16,11 +16,16 @@ def person_group() -> None:
 @command(person_group, "add")
 @click.option("--role", type=click.Choice(tuple(people.ROLE_SCOPES)), required=True)
 @click.option("--uscc", type=Text(32), help="The enterprise that a signatory acts for.")
+@click.option("--username", type=Text(64), help="3 to 64 of a-z 0-9 . _ -  (default: made up).")
+@click.option("--name", type=Text(200), help="The person's full name.")
+@click.option("--staff-no", type=Text(64), help="Of staff: one person, one role (default: made up).")
 @as_json
-def add_person(role: str, uscc: str | None, as_json: bool) -> None:
+def add_person(
+    role: str, uscc: str | None, username: str | None, name: str | None, staff_no: str | None, as_json: bool
+) -> None:
     """Register a person; the password is shown once."""
     with db.transaction() as tx:
-        username, password = people.add(tx, role, uscc)
+        username, password = people.add(tx, role, uscc, username, name, staff_no)
     if as_json:
         say({"username": username, "password": password})
     else:

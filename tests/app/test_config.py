@@ -72,7 +72,14 @@ def test_each_setting_is_taken_as_given(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("BUREAU_PUBLIC_URL", "ftp://bureau.example"), ("BUREAU_LOG_LEVEL", "loud")]
+    ("name", "value"),
+    [
+        ("BUREAU_PUBLIC_URL", "ftp://bureau.example"),
+        ("BUREAU_LOG_LEVEL", "loud"),
+        ("BUREAU_REQUIRE_TOTP", "maybe"),
+        ("BUREAU_PROXIES", "-1"),
+        ("BUREAU_PROXIES", "x"),
+    ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)

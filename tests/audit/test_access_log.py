@@ -14,7 +14,7 @@ from tests.audit.test_trail import KEY, OPERATOR, REFERENCE, answered, write
 from tests.conftest import House
 from tests.kernel.test_web import assert_problem
 
-ASKED = (Event.QUERY_ANSWERED, Event.QUERY_REFUSED, Event.QUERY_REPLAYED)
+ASKED = (Event.QUERY_ANSWERED, Event.QUERY_REFUSED, Event.QUERY_REPLAYED, Event.STAFF_VIEWED)
 
 
 def seen_by(client: FlaskClient, enterprise: str, bearer: str | None = None, **query: Any) -> Any:
@@ -28,7 +28,7 @@ def test_answers_refusals_replays_and_views_are_shown_and_other_acts_are_not(hou
     for event in Event:
         write(answered(type=event, uscc=enterprise))
     with db.reading() as reading:
-        shown = review.access_log(reading, enterprise, None, 200)
+        shown, _ = review.access_log(reading, enterprise, None, 200)
     assert {entry["type"] for entry in shown} == {event.value for event in ASKED}
     assert len(shown) == len(ASKED)
 

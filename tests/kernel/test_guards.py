@@ -24,9 +24,18 @@ PUBLIC = {
     "GET /log/checkpoint",
     "GET /log/tile/<path:place>",
     "POST /v1/sessions",
+    "POST /v1/invitations/accept",
 }
-ANY_TOKEN = {"DELETE /v1/sessions/current", "GET /v1/audit/receipts/<entry_id>"}
-HELD = {"consent:suspend", *clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}.union(*people.ROLE_SCOPES.values())
+ANY_TOKEN = {
+    "DELETE /v1/sessions/current",
+    "GET /v1/sessions",
+    "DELETE /v1/sessions/<session_id>",
+    "POST /v1/people/me/totp",
+    "POST /v1/people/me/totp/confirm",
+    "POST /v1/people/me/password",
+    "GET /v1/audit/receipts/<entry_id>",
+}
+HELD = {*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}.union(*people.ROLE_SCOPES.values())
 
 
 class Guarded(NamedTuple):

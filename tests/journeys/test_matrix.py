@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what with whose things: every route × every caller, each cell tried.
+
+What a route asks of its caller is read from the route itself; whose things it is about is said in OWNERSHIP. A
+route that is not there fails the first test, which says what to add.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pyotp
+import pytest
+from flask import Flask
+
+from access import clients, invitations, people, sessions, tokens, totp
+from access.models import token as token_table
+from access.people import Newcomer
+from app import create_app
+from kernel import auth, clock, db
+from tests import factories
+from tests.conftest import PUBLIC_URL, House
+
+NAME = "苏州演示精密机械有限公司"
+PASSWORD = "correct-horse-battery"  # of those invited here
+PEOPLE = ("signatory", "other-signatory", "compliance", "finance", "admin", "security", "unenrolled")
+NOBODY = ("anonymous", "cookie", "garbage", "expired", "revoked", "idle", "disabled")
+BANKS = tuple(f"{bank}:{scope}" for bank in ("bank", "other-bank") for scope in clients.INSTITUTION_SCOPES)
+CALLERS = (*NOBODY, *PEOPLE, *BANKS, "source")
+OF_PEOPLE = frozenset(PEOPLE)
+
+
+@dataclass
+class Stage:
+    """A bureau with two enterprises and two banks; everything in it belongs to the first of each."""
+
+    uscc: str
+    other_uscc: str
+    bank: str
+    other_bank: str
+    consent: str
+    answered: str
+    administrator: str
+
+
+@dataclass(frozen=True)
+class Caller:
+    name: str
+    header: Mapping[str, str]
+    scopes: frozenset[str]
+    username: str | None = None
+    password: str | None = None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request about the stage's own things."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who may do it with the stage's things (`success`), and what others who have the scope are told.
+
+    `owners` None: the route is public, and everyone is told `success`.
+    """
+
+    owners: frozenset[str] | None
+    success: int
+    others: int = 403
+    clients: int | None = None  # where clients are told something else than other people
+    send: Callable[[Stage, Caller], Sent] = lambda stage, caller: Sent()
+
+
+def public(status: int, send: Callable[[Stage, Caller], Sent] = lambda stage, caller: Sent()) -> Row:
+    return Row(None, status, send=send)
+
+
+def of_bank(scope: str) -> frozenset[str]:
+    return frozenset({f"bank:{scope}"})
+
+
+def someone() -> str:
+    return factories.person("finance")[0]
+
+
+def consented(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"consent_id": factories.consent(stage.uscc, "kind:insurer")}, {})
+
+
+def enterprise(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"uscc": stage.uscc})
+
+
+def granting(stage: Stage, caller: Caller) -> Sent:
+    body = {"uscc": stage.uscc, "grantee": stage.bank, "classes": [1], "purposes": ["pre_loan"]}
+    return Sent(json=body, headers={"Idempotency-Key": f"matrix-{clock.now().timestamp()}"})
+
+
+def asking(stage: Stage, caller: Caller) -> Sent:
+    body = {"uscc": stage.uscc, "purpose": "pre_loan", "product": "records", "operator": "OP-1"}
+    return Sent(json=body, headers={"Idempotency-Key": f"matrix-{clock.now().timestamp()}"})
+
+
+def signing_in(stage: Stage, caller: Caller) -> Sent:
+    username, password = factories.person("finance")
+    return Sent(json={"username": username, "password": password})
+
+
+def another_session(stage: Stage, caller: Caller) -> Sent:
+    username, _ = factories.person("enterprise", stage.uscc)
+    owner = caller.username if caller.name == "signatory" and caller.username else username
+    factories.session(owner, {"self:read"})
+    with db.reading() as reading:
+        return Sent({"session_id": sessions.listed(reading, owner, None, 1)[0]["session_id"]})
+
+
+def code_of_mine(stage: Stage, caller: Caller) -> Sent:
+    if caller.username is None:
+        return Sent(json={"code": "000000"})
+    with db.transaction() as tx:
+        secret = totp.begin(tx, caller.username)["secret"]
+    return Sent(json={"code": pyotp.TOTP(secret).at(int(clock.now().timestamp()))})
+
+
+def new_password(stage: Stage, caller: Caller) -> Sent:
+    return Sent(json={"current": caller.password or "x", "new": PASSWORD})
+
+
+def someone_else(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"username": someone()})
+
+
+def inviting(stage: Stage, caller: Caller) -> Sent:
+    return Sent(json={"role": "enterprise", "uscc": stage.uscc, "name": "演示·张三"})
+
+
+def confirming(stage: Stage, caller: Caller) -> Sent:
+    by = auth.Principal(f"person:{stage.administrator}", frozenset(), person=stage.administrator, role="admin")
+    newcomer = Newcomer("security", None, "演示·李四", f"no-{clock.now().timestamp()}")
+    with db.transaction() as tx:
+        return Sent({"invitation_id": invitations.invite(tx, newcomer, by)["invitation_id"]})
+
+
+FORM = Sent(form={"grant_type": "client_credentials", "token": "x"})
+BOTH_SIDES = frozenset({"signatory", "bank:consent:read"})
+SIGNATORY = frozenset({"signatory"})
+OWNERSHIP: dict[str, Row] = {
+    "GET /healthz": public(200),
+    "GET /readyz": public(200),
+    "GET /openapi.json": public(200),
+    "GET /.well-known/oauth-authorization-server": public(200),
+    "POST /oauth/token": public(401, lambda stage, caller: FORM),
+    "POST /oauth/introspect": public(401, lambda stage, caller: FORM),
+    "POST /oauth/revoke": public(401, lambda stage, caller: FORM),
+    "POST /v1/sessions": public(201, signing_in),
+    "POST /v1/invitations/accept": public(
+        404, lambda stage, caller: Sent(json={"code": "x", "username": "someone", "password": PASSWORD})
+    ),
+    "GET /v1/sessions": Row(OF_PEOPLE, 200),
+    "DELETE /v1/sessions/current": Row(OF_PEOPLE, 204),
+    "DELETE /v1/sessions/<session_id>": Row(SIGNATORY, 204, 404, clients=403, send=another_session),
+    "POST /v1/people/me/totp": Row(OF_PEOPLE, 200),
+    "POST /v1/people/me/totp/confirm": Row(OF_PEOPLE, 200, send=code_of_mine),
+    "POST /v1/people/me/password": Row(OF_PEOPLE, 204, send=new_password),
+    "GET /v1/people": Row(frozenset({"admin"}), 200),
+    "POST /v1/people/<username>/disable": Row(frozenset({"security"}), 204, send=someone_else),
+    "POST /v1/people/<username>/enable": Row(frozenset({"security"}), 204, send=someone_else),
+    "POST /v1/people/<username>/totp/reset": Row(frozenset({"security"}), 204, send=someone_else),
+    "POST /v1/invitations": Row(frozenset({"admin"}), 201, send=inviting),
+    "GET /v1/invitations": Row(frozenset({"admin", "compliance", "security"}), 200),
+    "POST /v1/invitations/<invitation_id>/confirm": Row(frozenset({"compliance", "security"}), 200, send=confirming),
+    "POST /v1/consents": Row(SIGNATORY, 201, send=granting),
+    "POST /v1/consents/<consent_id>/revoke": Row(SIGNATORY, 200, 404, send=consented),
+    "GET /v1/consents": Row(BOTH_SIDES, 200, 200),
+    "GET /v1/consents/<consent_id>": Row(
+        BOTH_SIDES, 200, 404, send=lambda stage, caller: Sent({"consent_id": stage.consent})
+    ),
+    "POST /v1/credit-queries": Row(of_bank("credit:query"), 200, send=asking),
+    "GET /v1/credit-queries/<query_id>": Row(
+        of_bank("credit:query"), 200, 404, send=lambda stage, caller: Sent({"query_id": stage.answered})
+    ),
+    "GET /v1/enterprises/<uscc>/access-log": Row(SIGNATORY, 200, send=enterprise),
+    "GET /v1/enterprises/<uscc>/dossier": Row(SIGNATORY, 200, send=enterprise),
+    "GET /v1/audit/entries": Row(frozenset({"compliance"}), 200),
+}
+
+
+def test_every_route_is_in_the_matrix() -> None:
+    there = set(routes(create_app(PUBLIC_URL)))
+    missing, gone = sorted(there - OWNERSHIP.keys()), sorted(OWNERSHIP.keys() - there)
+    assert not missing, f"say in OWNERSHIP whose things they are about, and how to ask for them: {missing}"
+    assert not gone, f"no longer there: {gone}"
+
+
+def test_what_is_public_is_so_in_both_places() -> None:
+    declared = routes(create_app(PUBLIC_URL))
+    assert {route for route, row in OWNERSHIP.items() if row.owners is None} == {
+        route for route, access in declared.items() if access == "public"
+    }
+
+
+def test_the_three_offices_share_nothing_that_only_one_may_do() -> None:
+    for first, second in (("admin", "security"), ("admin", "compliance"), ("security", "compliance")):
+        shared = people.ROLE_SCOPES[first] & people.ROLE_SCOPES[second]
+        assert shared <= {"staff:confirm", "consent:suspend"}
+    assert "consent:suspend" not in people.ROLE_SCOPES["admin"]
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_every_cell(house: House, app: Flask, caller: str) -> None:
+    stage, wrong = set_stage(app), []
+    for route, access in routes(app).items():
+        row, asking_now = OWNERSHIP[route], enter(caller, stage)
+        sent = row.send(stage, asking_now)
+        method, path = route.split(" ")
+        for name, value in sent.path.items():
+            path = path.replace(f"<{name}>", value)
+        body = {"data": sent.form} if sent.form else {"json": sent.json} if sent.json is not None else {}
+        answer = app.test_client().open(path, method=method, headers={**asking_now.header, **sent.headers}, **body)
+        if answer.status_code != (told := expected(access, row, asking_now)):
+            wrong.append(f"{route}: {answer.status_code} instead of {told}")
+        owned = row.owners is None or caller in row.owners
+        told_of = answer.data.replace(path.encode(), b"")  # a problem repeats the path that was asked for
+        if not owned and (stage.uscc.encode() in told_of or NAME.encode() in told_of):
+            wrong.append(f"{route}: tells of another's things")
+    assert not wrong
+
+
+def expected(access: str, row: Row, caller: Caller) -> int:
+    """What a cell must answer, from what the route declares and from whose things it is about."""
+    if row.owners is None:
+        return row.success
+    if caller.name in NOBODY:
+        return 401
+    if access and access not in caller.scopes:
+        return 403
+    if caller.name in row.owners:
+        return row.success
+    return row.clients if row.clients is not None and caller.username is None else row.others
+
+
+def routes(app: Flask) -> dict[str, str]:
+    """`METHOD /path/<with>/places` → what the route asks of its caller."""
+    return {
+        f"{method} {rule.rule}": app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def set_stage(app: Flask) -> Stage:
+    uscc, other_uscc = factories.new_uscc(), factories.new_uscc()
+    factories.deliver([factories.registration(1, uscc, NAME), factories.registration(2, other_uscc, "别的演示公司")])
+    bank, other_bank = factories.bank(), factories.bank(kind="guarantor")
+    consent = factories.consent(uscc, bank)
+    answered = factories.ask(app.test_client(), factories.token(bank), uscc).json["query_id"]
+    return Stage(uscc, other_uscc, bank, other_bank, consent, answered, factories.person("admin")[0])
+
+
+def enter(name: str, stage: Stage) -> Caller:
+    """A caller with a token of its own, so that no cell spoils another."""
+    if name in BANKS or name == "source":
+        kind, _, scope = name.partition(":")
+        scopes = frozenset({scope}) if scope else frozenset(clients.SOURCE_SCOPES)
+        party = {"bank": stage.bank, "other-bank": stage.other_bank, "source": "S01"}[kind]
+        with db.transaction() as tx:
+            client_id, _ = clients.add(tx, party, tuple(scopes), is_source=name == "source")
+            secret, _ = tokens.issue(tx, scopes, tokens.CLIENT_TOKEN_LIFE, client_id=client_id)
+        return Caller(name, bearer(secret), scopes)
+    if name == "anonymous":
+        return Caller(name, {}, frozenset())
+    if name == "garbage":
+        return Caller(name, bearer("garbage"), frozenset())
+    role = {"signatory": "enterprise", "other-signatory": "enterprise", "unenrolled": "compliance"}.get(name, name)
+    role = "enterprise" if name in NOBODY else role
+    uscc = (stage.other_uscc if name == "other-signatory" else stage.uscc) if role == "enterprise" else None
+    username, password = factories.person(role, uscc)
+    scopes = sessions.ENROL_ONLY if name == "unenrolled" else people.ROLE_SCOPES[role]
+    secret = factories.session(username, scopes, timedelta(0) if name == "expired" else tokens.SESSION_LIFE)
+    spoil(name, username, secret)
+    header = {"Cookie": f"session={secret}; token={secret}"} if name == "cookie" else bearer(secret)
+    return Caller(name, header, scopes, username, password)
+
+
+def spoil(name: str, username: str, secret: str) -> None:
+    """Make a good session what its caller's name says."""
+    mine = token_table.update().where(token_table.c.hash == tokens.token_hash(secret))
+    with db.transaction() as tx:
+        if name == "revoked":
+            tokens.revoke(tx, tokens.token_hash(secret))
+        if name == "idle":
+            tx.execute(mine.values(last_used_at=clock.now() - tokens.IDLE_LIFE))
+        if name == "disabled":
+            people.disable(tx, username, auth.Principal("person:officer", frozenset(), person="officer"))
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret}"}
