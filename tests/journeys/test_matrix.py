@@ -13,11 +13,14 @@ from typing import Any
 import pyotp
 import pytest
 from flask import Flask
+from joserfc.jwk import OKPKey
 
 from access import clients, invitations, people, sessions, tokens, totp
 from access.models import token as token_table
 from access.people import Newcomer
-from app import create_app
+from app import counter, create_app
+from consent import evidence, requests
+from consent.terms import Grant
 from kernel import auth, clock, db
 from tests import factories
 from tests.conftest import PUBLIC_URL, House
@@ -91,6 +94,42 @@ def someone() -> str:
 
 def consented(stage: Stage, caller: Caller) -> Sent:
     return Sent({"consent_id": factories.consent(stage.uscc, "kind:insurer")}, {})
+
+
+def consented_and(act: str) -> Callable[[Stage, Caller], Sent]:
+    """A consent to which this was done at the counter."""
+
+    def send(stage: Stage, caller: Caller) -> Sent:
+        sent = consented(stage, caller)
+        counter.change(act, sent.path["consent_id"], None)
+        return sent
+
+    return send
+
+
+def requested(stage: Stage, caller: Caller) -> Sent:
+    asked = Grant(stage.uscc, "query", factories.bank(), (1,), ("records",), ("pre_loan",))
+    with db.transaction() as tx:
+        return Sent({"consent_id": requests.ask(tx, asked, factories.COUNTER).id}, {})
+
+
+def requesting(stage: Stage, caller: Caller) -> Sent:
+    body = {"uscc": stage.uscc, "classes": [1], "purposes": ["pre_loan"]}
+    return Sent(json=body, headers={"Idempotency-Key": f"matrix-{clock.now().timestamp()}"})
+
+
+def registering(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"uscc": stage.uscc}, {"jwk": OKPKey.generate_key("Ed25519").as_dict(private=False)})
+
+
+def registered(stage: Stage, caller: Caller) -> Sent:
+    jwk = OKPKey.generate_key("Ed25519").as_dict(private=False)
+    with db.transaction() as tx:
+        return Sent({"uscc": stage.uscc, "kid": evidence.register(tx, stage.uscc, jwk, factories.COUNTER)["kid"]})
+
+
+def enrolling(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"trigger": "policy_support"}, {"origin": "list", "members": [{"uscc": factories.new_uscc()}]})
 
 
 def enterprise(stage: Stage, caller: Caller) -> Sent:
@@ -188,6 +227,34 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/enterprises/<uscc>/access-log": Row(SIGNATORY, 200, send=enterprise),
     "GET /v1/enterprises/<uscc>/dossier": Row(SIGNATORY, 200, send=enterprise),
     "GET /v1/audit/entries": Row(frozenset({"compliance"}), 200),
+    "GET /oauth/jwks": public(200),
+    "GET /log/checkpoint": public(404),  # nothing is sealed on this stage
+    "GET /log/tile/<path:place>": public(404, lambda stage, caller: Sent({"path:place": "0/000.p/1"})),
+    "GET /v1/audit/receipts/<entry_id>": Row(
+        frozenset({"signatory", "compliance", *(bank for bank in BANKS if bank.startswith("bank:"))}),
+        202,
+        404,
+        send=lambda stage, caller: Sent({"entry_id": stage.answered}),
+    ),
+    "GET /v1/consents/<consent_id>/printable": Row(
+        BOTH_SIDES, 200, 404, send=lambda stage, caller: Sent({"consent_id": stage.consent})
+    ),
+    "POST /v1/consents/<consent_id>/pause": Row(SIGNATORY, 200, 404, send=consented),
+    "POST /v1/consents/<consent_id>/resume": Row(SIGNATORY, 200, 404, send=consented_and("pause")),
+    "POST /v1/consents/<consent_id>/suspend": Row(frozenset({"compliance", "security"}), 202, send=consented),
+    "POST /v1/consents/<consent_id>/reinstate": Row(
+        frozenset({"compliance", "security"}), 202, send=consented_and("suspend")
+    ),
+    "GET /v1/consent-requests": Row(BOTH_SIDES, 200, 200),
+    # Any institution may ask any enterprise: in its own name.
+    "POST /v1/consent-requests": Row(of_bank("consent:request") | {"other-bank:consent:request"}, 201, send=requesting),
+    "POST /v1/consent-requests/<consent_id>/approve": Row(SIGNATORY, 200, 404, send=requested),
+    "POST /v1/consent-requests/<consent_id>/reject": Row(SIGNATORY, 200, 404, send=requested),
+    "GET /v1/enterprises/<uscc>/keys": Row(SIGNATORY, 200, send=enterprise),
+    "POST /v1/enterprises/<uscc>/keys": Row(SIGNATORY, 201, send=registering),
+    "DELETE /v1/enterprises/<uscc>/keys/<kid>": Row(SIGNATORY, 204, send=registered),
+    "GET /v1/coverage": Row(frozenset({"admin"}), 200),
+    "POST /v1/coverage/<trigger>/members": Row(frozenset({"admin"}), 200, send=enrolling),
 }
 
 
