@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wiring: settings in, a finished application out. app imports everyone; nobody imports app."""
 
+from collections.abc import Sequence
+
 from flask import Flask
 from sqlalchemy import inspect
 
 from access import oauth
 from access import routes as access_routes
+from access.networks import Network
 from access.tokens import Validator
 from app import health, openapi
 from app.config import Settings
@@ -31,10 +34,10 @@ def open_bureau(settings: Settings) -> None:
         keys.use(keys.open_purpose_keys(reading, root))
 
 
-def create_app(public_url: str) -> Flask:
-    """The WSGI application over an opened bureau."""
+def create_app(public_url: str, trusted_proxies: Sequence[Network] = ()) -> Flask:
+    """The WSGI application over an opened bureau; of `trusted_proxies` X-Forwarded-For is believed."""
     app = Flask("bureau", static_folder=None)
-    app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url)
+    app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url, BUREAU_TRUSTED_PROXIES=tuple(trusted_proxies))
     web.install(app)
     oauth.install(app)
     auth.protector.register_token_validator(Validator())

@@ -6,14 +6,17 @@ BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://…
 BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREAU_DATABASE_URL)
 BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
+BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from environs import Env, EnvError
 
+from access import networks
+from access.networks import Network
 from kernel.errors import SettingError
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -27,6 +30,7 @@ class Settings:
     root_key: Path
     public_url: str
     log_level: str
+    trusted_proxies: tuple[Network, ...] = ()
 
     @property
     def demo_mark(self) -> Path:
@@ -55,6 +59,10 @@ def read() -> Settings:
         )
     except EnvError as error:
         raise SettingError(str(error)) from error
+    try:
+        settings = replace(settings, trusted_proxies=networks.parse(env.str("BUREAU_TRUSTED_PROXIES", "")))
+    except ValueError as error:
+        raise SettingError(f"BUREAU_TRUSTED_PROXIES: {error}") from error
     if not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
     if settings.log_level not in LEVELS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The housekeeping process: compacts dossiers, and tidies away tokens that expired long ago."""
+"""The housekeeping process: compacts dossiers, and tidies away what is over: tokens, secrets, counters."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from access import tokens
+from access import clients, limits, tokens
 from bureau import compaction
 from bureau.publications import latest
 from kernel import db
@@ -39,6 +39,8 @@ def work_once(swept: int = 0) -> int:
     try:
         with db.transaction() as tx:
             tokens.tidy(tx, KEEP_TOKENS)
+            clients.tidy(tx)
+            limits.tidy(tx)
         with db.reading() as reading:
             published = latest(reading)
         if published > swept and (merged := compaction.sweep()):

@@ -10,6 +10,6 @@ from app.logs import set_up
 _settings = read()
 set_up(_settings.log_level)
 open_bureau(_settings)
-application = create_app(_settings.public_url)
+application = create_app(_settings.public_url, _settings.trusted_proxies)
 gc.collect()
 gc.freeze()  # what the start made lives as long as the process: never look at it again

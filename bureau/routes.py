@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 
+from access import limits
 from bureau import answers
 from bureau.disclosure import Answer, disclose, disclose_again
 from bureau.schemas import AnswerSchema, QuestionSchema
@@ -19,6 +20,7 @@ blp = Blueprint("bureau", __name__, url_prefix="/v1", description="One question 
 
 @blp.route("/credit-queries", methods=["POST"])
 @blp.requires("credit:query")
+@limits.counted(question=True)
 @blp.arguments(QuestionSchema())
 @blp.response(200, AnswerSchema)
 @blp.needs_idempotency_key
@@ -29,6 +31,7 @@ def ask(body: dict[str, Any]) -> Response:
 
 @blp.route("/credit-queries/<query_id>")
 @blp.requires("credit:query")
+@limits.counted(question=False)
 @blp.response(200, AnswerSchema)
 def show_again(query_id: str) -> Response:
     """The same answer once more, byte for byte; not billable."""

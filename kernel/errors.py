@@ -70,6 +70,16 @@ class TooLarge(BureauError):
     slug = "too-large"
 
 
+class TooMany(BureauError):
+    """More requests than a limit allows; `retry_after` seconds from now it may pass."""
+
+    slug = "rate-limited"
+
+    def __init__(self, detail: str, retry_after: int = 1, *, slug: str | None = None) -> None:
+        super().__init__(detail, slug=slug)
+        self.retry_after = retry_after
+
+
 class Unavailable(BureauError):
     """The bureau cannot do this now and did nothing; try again."""
 

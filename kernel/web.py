@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import flask_smorest
 import orjson
@@ -34,6 +34,7 @@ STATUS = {
     errors.Gone: 410,
     errors.TooLarge: 413,
     errors.Invalid: 422,
+    errors.TooMany: 429,
     errors.Unavailable: 503,
 }
 RETRY_AFTER_S = {409: 1, 503: 2}
@@ -47,6 +48,19 @@ _NUL_REFUSED = "the request holds the character U+0000, which no text here can: 
 
 log = structlog.get_logger()
 View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Limit(NamedTuple):
+    """A limit as the header fields RateLimit-Policy and RateLimit tell it (draft-ietf-httpapi-ratelimit-headers-10).
+
+    `quota` requests in `window` seconds; `remaining` of them in the `reset` seconds that are left of this window.
+    """
+
+    name: str
+    quota: int
+    window: int
+    remaining: int
+    reset: int
 
 
 class ProblemSchema(Schema):
@@ -227,7 +241,16 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
+    if told := g.get("limits"):
+        policies = [f'"{each.name}";q={each.quota};w={each.window}' for each in told]
+        response.headers["RateLimit-Policy"] = ", ".join(policies)
+        response.headers["RateLimit"] = ", ".join(f'"{each.name}";r={each.remaining};t={each.reset}' for each in told)
     return response
+
+
+def tell_limits(limits: tuple[Limit, ...]) -> None:
+    """Have the present request's answer, whatever it will be, carry its limits (RateLimit header fields)."""
+    g.limits = limits
 
 
 def _dress(error: errors.BureauError) -> Response:
@@ -236,6 +259,8 @@ def _dress(error: errors.BureauError) -> Response:
     if status == 401:
         reason = "" if error.slug == "missing-token" else ', error="invalid_token"'
         headers["WWW-Authenticate"] = f'Bearer realm="bureau"{reason}'
+    elif isinstance(error, errors.TooMany):
+        headers["Retry-After"] = str(error.retry_after)
     elif error.slug == "insufficient-scope":
         headers["WWW-Authenticate"] = 'Bearer realm="bureau", error="insufficient_scope"'
     if status >= 500:
