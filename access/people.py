@@ -21,7 +21,7 @@ ROLE_SCOPES = {
     "compliance": frozenset({"audit:read"}),
     "finance": frozenset({"reward:read"}),
     "admin": frozenset({"admin"}),
-    "security": frozenset({"admin"}),
+    "security": frozenset({"admin", "security"}),
 }
 _hasher = PasswordHasher()  # argon2id with the library's RFC 9106 low-memory profile
 

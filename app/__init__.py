@@ -6,21 +6,29 @@ from collections.abc import Sequence
 from flask import Flask
 from sqlalchemy import inspect
 
-from access import oauth
+from access import oauth, parties_routes
 from access import routes as access_routes
 from access.networks import Network
 from access.tokens import Validator
 from app import health, openapi
 from app.config import Settings
 from audit import routes as audit_routes
-from bureau import catalogue
+from bureau import catalogue, source_routes
 from bureau import routes as bureau_routes
 from consent import routes as consent_routes
 from kernel import auth, db, keys, web
 from kernel.errors import SettingError
 from kernel.models import purpose_key
 
-BLUEPRINTS = (access_routes.blp, consent_routes.blp, bureau_routes.blp, audit_routes.blp, health.blp)
+BLUEPRINTS = (
+    access_routes.blp,
+    parties_routes.blp,
+    consent_routes.blp,
+    bureau_routes.blp,
+    source_routes.blp,
+    audit_routes.blp,
+    health.blp,
+)
 
 
 def open_bureau(settings: Settings) -> None:

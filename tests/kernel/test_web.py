@@ -114,7 +114,7 @@ def test_each_error_said_inside_has_its_status_outside(app: Flask) -> None:
     told = {kind.__name__: client.get(f"/fail/{kind.__name__}") for kind in web.STATUS}
     for kind, status in web.STATUS.items():
         assert assert_problem(told[kind.__name__], status, "a-rule")["detail"] == "what to do about it"
-    assert set(web.STATUS.values()) == {400, 401, 403, 404, 409, 410, 413, 422, 503}
+    assert set(web.STATUS.values()) == {400, 401, 403, 404, 409, 410, 413, 422, 429, 503}
     assert told["Unavailable"].headers["Retry-After"] == "2"
     assert_problem(client.get("/fail/SettingError"), 500, "a-rule")
 
