@@ -16,13 +16,14 @@ network. A network is an IPv4 address or an IPv6 /64.
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from access.models import sign_in_tries as tries
+from access.networks import Address
 from kernel import clock
 
 FREE_FAILURES = 5
@@ -122,15 +123,11 @@ def give_back(tx: Connection, tried: Try, *, signed_in: bool) -> None:
         tx.execute(update(tries).where(tries.c.subject == subject, tries.c.failures > 0).values(values))
 
 
-def network_of(address: str | None) -> str:
-    """The network that an address stands for: itself, or the /64 of an IPv6 address."""
-    try:
-        parsed = ip_address(address or "")
-    except ValueError:
+def network_of(address: Address | None) -> str:
+    """The network that a caller's address stands for: itself, or the /64 of an IPv6 address."""
+    if address is None:
         return "unknown"
-    if parsed.version == 6 and parsed.ipv4_mapped is None:
-        return str(ip_network(f"{parsed}/64", strict=False))
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)
 
 
 def tidy(tx: Connection) -> int:

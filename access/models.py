@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may call: institutions, clients, people, and their tokens. Secrets are kept only as hashes, TOTP's encrypted."""
+"""Who may call: institutions, sources, clients, people, their tokens and limits.
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, text
+Secrets are kept only as hashes, TOTP's encrypted.
+"""
+
+from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, LargeBinary, String, Table, text
 
 from kernel.db import Instant, metadata
 
@@ -15,19 +18,75 @@ institution = Table(
     Column("products", String(400), nullable=False),  # comma-separated; empty allows all
     Column("purposes", String(400), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("applied_by", String(160)),
+    Column("reason", String(400)),  # of the last suspension or closing
+    Column("contract_ref", String(120)),
+    Column("contract_until", Date),  # its last day, Asia/Shanghai
+    Column("networks", String(2000)),  # comma-separated CIDRs; NULL or empty allows all
+    Column("per_second", Integer),  # requests of all its clients together; NULL sets no limit
+    Column("per_day", Integer),  # questions a day of Asia/Shanghai
+)
+
+source = Table(
+    "source",
+    metadata,
+    Column("code", String(8), primary_key=True),  # as in the catalogue
+    Column("status", String(16), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("applied_by", String(160)),
+    Column("reason", String(400)),
+    Column("basis", String(400)),  # the law, regulation or agreement that it delivers under
+    Column("contract_ref", String(120)),
+    Column("contract_until", Date),
+    Column("networks", String(2000)),
 )
 
 client = Table(
     "client",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("secret_hash", LargeBinary, nullable=False),
     Column("auth_method", String(32), nullable=False),
     Column("institution", String(36), ForeignKey("institution.id")),
     Column("source", String(8)),
     Column("scopes", String(400), nullable=False),  # space-separated, as in RFC 6749 §3.3
     Column("status", String(16), nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("per_second", Integer),  # NULL: what is shipped (access/limits.py)
+)
+
+client_secret = Table(
+    "client_secret",
+    metadata,
+    Column("client", String(64), ForeignKey("client.id"), primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),  # set when a newer one takes its place
+)
+
+switch = Table(
+    "switch",
+    metadata,
+    Column("target", String(80), primary_key=True),  # all, client:ID, institution:ID
+    Column("reason", String(400), nullable=False),
+    Column("stopped_by", String(160), nullable=False),
+    Column("stopped_at", Instant, nullable=False),
+)
+
+# Unlogged on PostgreSQL: what was counted in a second may be lost with a crash.
+pace = Table(
+    "pace",
+    metadata,
+    Column("subject", String(120), primary_key=True),
+    Column("window", BigInteger, primary_key=True, autoincrement=False),  # windows since 1970
+    Column("taken", BigInteger, nullable=False),
+)
+
+day_quota = Table(
+    "day_quota",
+    metadata,
+    Column("subject", String(120), primary_key=True),
+    Column("window", BigInteger, primary_key=True, autoincrement=False),  # days of Asia/Shanghai since 1970
+    Column("taken", BigInteger, nullable=False),
 )
 
 person = Table(

@@ -7,13 +7,13 @@ from typing import Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import grants
-from authlib.oauth2.rfc6749.authenticate_client import authenticate_client_secret_basic
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Flask
 
-from access import clients, tokens
+from access import clients, limits, networks, switch, tokens
 from kernel import db, ids
 
 SCOPES = (*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES)
@@ -102,11 +102,32 @@ def metadata(issuer: str) -> dict[str, Any]:
 
 
 def _authenticate_basic(find: Callable[[str], clients.Client | None], request: Any) -> clients.Client | None:
-    """Authlib's client_secret_basic, except that a header that is no text in base64 is no failure of ours."""
+    """client_secret_basic, with what else a client must be to get in.
+
+    1. a pair of client and address that has just failed too often is not looked at: 429 (`limits.failures`)
+    2. an unknown client, a wrong secret or a header that holds none is a failure, and counted
+    3. only who knows the secret learns that a switch, the network or the party's standing refuses: 503 or 403
+    """
     try:
-        return authenticate_client_secret_basic(find, request)  # type: ignore[no-any-return]
-    except ValueError:
+        client_id, secret = extract_basic_authorization(request.headers)
+    except ValueError:  # no text in base64
+        client_id = secret = None
+    if not client_id or not secret:
         return None
+    address = networks.of_caller()
+    known = find(client_id)
+    # What there is no client of is counted for the address alone: made-up names shall not fill the table.
+    attempt = limits.attempt(known.client_id if known else None, address)
+    limits.failures.require_left(attempt)
+    if known is None or not known.check_client_secret(secret):
+        limits.failures.take_one(attempt)
+        return None
+    if known.stopped is not None:
+        raise switch.refusal(known.stopped)
+    networks.require_allowed(known.networks, address)
+    if known.refusal is not None:
+        raise known.refusal
+    return known
 
 
 def _require_token(request: Any) -> None:

@@ -3,9 +3,9 @@
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
-from access import invitations, lockout, people, totp
+from access import invitations, lockout, networks, people, totp
 from access.people import Newcomer
 from access.people_schemas import (
     AcceptanceSchema,
@@ -58,7 +58,7 @@ def confirm_totp(body: dict[str, Any]) -> Response:
 def change_password(body: dict[str, Any]) -> Response:
     """Change one's password; all other sessions end."""
     people.require_person(auth.caller())
-    network = lockout.network_of(request.remote_addr)
+    network = lockout.network_of(networks.of_caller())
     people.change_password(auth.caller(), body["current"], body["new"], network)
     return Response(status=204)
 

@@ -3,9 +3,9 @@
 
 from typing import Any
 
-from flask import Response, current_app, request
+from flask import Response, current_app
 
-from access import lockout, oauth, people, sessions, tokens
+from access import lockout, networks, oauth, people, sessions, tokens
 from access.schemas import (
     CredentialsSchema,
     IntrospectionSchema,
@@ -85,7 +85,7 @@ def sign_in(credentials: dict[str, Any]) -> Response:
         credentials["username"],
         credentials["password"],
         credentials.get("totp"),
-        network=lockout.network_of(request.remote_addr),
+        network=lockout.network_of(networks.of_caller()),
         requiring=current_app.config["BUREAU_REQUIRE_TOTP"],
     )
     shown = {"token": opened.token, "expires_at": clock.rfc3339(opened.expires_at), "scopes": sorted(opened.scopes)}

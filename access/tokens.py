@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from authlib.oauth2.rfc6750 import BearerTokenValidator
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
+from access import networks, sources, switch
 from access.institutions import standing
-from access.models import client, institution, person, token
+from access.models import client, institution, person, source, token
 from kernel import clock, db, ids
 from kernel.auth import Principal
 from kernel.prepared import Prepared
@@ -34,6 +35,8 @@ class Token:
     expires_at: datetime
     ended: bool  # revoked, idle for too long, or its holder is no longer active
     last_used_at: datetime | None = None  # of sessions only
+    networks: str | None = None  # where its holder may call from
+    stopped: str | None = None  # the switch that stops its holder
 
     def get_scope(self) -> str:
         return " ".join(sorted(self.principal.scopes))
@@ -60,6 +63,15 @@ class Validator(BearerTokenValidator):
         if found is not None and found.last_used_at is not None and not (found.ended or found.is_expired()):
             _touch(found.principal.token, found.last_used_at)
         return found
+
+    def validate_token(self, token: Token | None, scopes: Any, request: Any, **more: Any) -> None:
+        """Beside what RFC 6750 asks: no switch stops the client, and it calls from where it may."""
+        super().validate_token(token, scopes, request, **more)
+        if token is not None and token.principal.client is not None:
+            if token.stopped is not None:
+                raise switch.refusal(token.stopped)
+            if token.networks:
+                networks.require_allowed(token.networks, networks.of_caller())
 
 
 def issue(
@@ -100,14 +112,17 @@ def store(
 
 
 def find(tx: Connection, secret: str) -> Token | None:
-    """The token with its holder, if it was ever issued."""
+    """The token with its holder, if it was ever issued.
+
+    Raises NotPermitted (`source-not-approved`) for a token of a source that may not deliver now.
+    """
     hashed = token_hash(secret)
     row: Any = _WITH_HOLDER.one_or_none(tx, {"sought": hashed})
     if row is None:
         return None
-    asking = None
-    if row.institution is not None:
-        asking = standing(row.institution, row.name, row.kind, row.institution_status, row.products, row.purposes)
+    asking = standing(row) if row.id is not None else None
+    if row.source is not None:
+        sources.require_standing(row.source_status, row.source_until)
     principal = Principal(
         actor=f"client:{row.client}" if row.client else f"person:{row.person}",
         scopes=frozenset(row.scopes.split()),
@@ -118,12 +133,13 @@ def find(tx: Connection, secret: str) -> Token | None:
         role=row.role,
         uscc=row.uscc,
         token=hashed.hex(),
+        per_second=row.client_per_second,
     )
     holder_status = row.client_status if row.client else row.person_status
     last_used_at = (row.last_used_at or row.issued_at) if row.person else None
     idle = last_used_at is not None and last_used_at + IDLE_LIFE <= clock.now()
-    ended = idle or row.revoked_at is not None or holder_status != "active"
-    return Token(principal, row.issued_at, row.expires_at, ended, last_used_at)
+    ended = idle or row.revoked_at is not None or holder_status != "active" or row.status == "closed"
+    return Token(principal, row.issued_at, row.expires_at, ended, last_used_at, row.networks, row.stopped)
 
 
 def revoke(tx: Connection, hashed: bytes) -> None:
@@ -158,12 +174,20 @@ _WITH_HOLDER = Prepared(
         token.c.last_used_at,
         client.c.status.label("client_status"),
         client.c.source,
-        institution.c.id.label("institution"),
+        client.c.per_second.label("client_per_second"),
+        institution.c.id,
         institution.c.name,
         institution.c.kind,
-        institution.c.status.label("institution_status"),
+        institution.c.status,
+        institution.c.contract_until,
         institution.c.products,
         institution.c.purposes,
+        institution.c.per_second,
+        institution.c.per_day,
+        source.c.status.label("source_status"),
+        source.c.contract_until.label("source_until"),
+        func.coalesce(institution.c.networks, source.c.networks).label("networks"),
+        switch.reading(token.c.client, client.c.institution).label("stopped"),
         person.c.role,
         person.c.uscc,
         person.c.status.label("person_status"),
@@ -171,6 +195,7 @@ _WITH_HOLDER = Prepared(
     .select_from(
         token.outerjoin(client, client.c.id == token.c.client)
         .outerjoin(institution, institution.c.id == client.c.institution)
+        .outerjoin(source, source.c.code == client.c.source)
         .outerjoin(person, person.c.username == token.c.person)
     )
     .where(token.c.hash == bindparam("sought"))

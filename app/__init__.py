@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wiring: settings in, a finished application out. app imports everyone; nobody imports app."""
 
+from collections.abc import Sequence
+
 from flask import Flask
 from sqlalchemy import inspect
-from werkzeug.middleware.proxy_fix import ProxyFix
 
-from access import oauth, people_routes
+from access import oauth, parties_routes, people_routes
 from access import routes as access_routes
+from access.networks import Network
 from access.tokens import Validator
 from app import health, openapi
 from app.config import Settings
 from audit import log_routes
 from audit import routes as audit_routes
-from bureau import catalogue, coverage_routes, pages
+from bureau import catalogue, coverage_routes, pages, source_routes
 from bureau import routes as bureau_routes
 from consent import policy
 from consent import requests_routes as consent_requests_routes
@@ -24,9 +26,11 @@ from kernel.models import purpose_key, signing_key
 BLUEPRINTS = (
     access_routes.blp,
     people_routes.blp,
+    parties_routes.blp,
     consent_routes.blp,
     consent_requests_routes.blp,
     bureau_routes.blp,
+    source_routes.blp,
     coverage_routes.blp,
     pages.blp,
     audit_routes.blp,
@@ -52,12 +56,11 @@ def open_bureau(settings: Settings) -> None:
         signing.open_signers(reading)
 
 
-def create_app(public_url: str, *, require_totp: str = "off", proxies: int = 0) -> Flask:
-    """The WSGI application over an opened bureau, behind so many proxies that say whom they speak for."""
+def create_app(public_url: str, *, require_totp: str = "off", trusted_proxies: Sequence[Network] = ()) -> Flask:
+    """The WSGI application over an opened bureau; of `trusted_proxies` X-Forwarded-For is believed."""
     app = Flask("bureau", static_folder=None)
     app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url, BUREAU_REQUIRE_TOTP=require_totp)
-    if proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0)  # type: ignore[method-assign]
+    app.config["BUREAU_TRUSTED_PROXIES"] = tuple(trusted_proxies)
     web.install(app)
     oauth.install(app)
     auth.protector.register_token_validator(Validator())

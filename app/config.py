@@ -8,15 +8,17 @@ BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
 BUREAU_POLICY          what the bureau allows whatever is consented to (default: the shipped consent/policy.toml)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
 BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
-BUREAU_PROXIES         proxies in front that set X-Forwarded-For (default 0: it is not believed)
+BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from environs import Env, EnvError
 
+from access import networks
+from access.networks import Network
 from access.sessions import REQUIRING_TOTP
 from kernel.errors import SettingError
 
@@ -33,7 +35,7 @@ class Settings:
     public_url: str
     log_level: str
     require_totp: str = "off"
-    proxies: int = 0
+    trusted_proxies: tuple[Network, ...] = ()
 
     @property
     def demo_mark(self) -> Path:
@@ -66,18 +68,17 @@ def read() -> Settings:
             public_url=(env.str("BUREAU_PUBLIC_URL", "") or "http://127.0.0.1:8000").rstrip("/"),
             log_level=(env.str("BUREAU_LOG_LEVEL", "") or "info").lower(),
             require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
-            proxies=int(env.str("BUREAU_PROXIES", "") or 0),
         )
     except EnvError as error:
         raise SettingError(str(error)) from error
+    try:
+        settings = replace(settings, trusted_proxies=networks.parse(env.str("BUREAU_TRUSTED_PROXIES", "")))
     except ValueError as error:
-        raise SettingError("BUREAU_PROXIES must be a number of proxies") from error
+        raise SettingError(f"BUREAU_TRUSTED_PROXIES: {error}") from error
     if not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
     if settings.log_level not in LEVELS:
         raise SettingError(f"BUREAU_LOG_LEVEL must be one of {', '.join(LEVELS)}")
     if settings.require_totp not in REQUIRING_TOTP:
         raise SettingError(f"BUREAU_REQUIRE_TOTP must be one of {', '.join(REQUIRING_TOTP)}")
-    if settings.proxies < 0:
-        raise SettingError("BUREAU_PROXIES must be a number of proxies")
     return settings

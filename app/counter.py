@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from access import clients, institutions
+from access import clients, institutions, sources
 from app.config import Settings
 from audit import trail, verification
 from bureau import answers, catalogue, directory
@@ -20,7 +20,7 @@ from consent.consents import Act
 from consent.question import Question
 from consent.terms import Grant
 from kernel import clock, db
-from kernel.errors import SettingError
+from kernel.errors import Invalid, SettingError
 from kernel.idempotency import settle
 
 CONSENTS_AT_ONCE = 5_000
@@ -38,10 +38,26 @@ def refuse_overwrite(settings: Settings) -> SettingError:
     return SettingError(f"there is a bureau already in {settings.home} or its database: nothing was changed")
 
 
-def add_client(party: str, scopes: tuple[str, ...]) -> tuple[str, str]:
+def add_client(party: str, scopes: tuple[str, ...], per_second: int | None = None) -> tuple[str, str]:
     """Register a client of an institution (its id) or a source (its catalogue code). Returns id and secret."""
-    with db.transaction() as tx:
-        return clients.add(tx, party, scopes, is_source=party in catalogue.current().sources)
+    with trail.recording() as tx:
+        is_source = party in catalogue.current().sources
+        return clients.add(tx, party, scopes, is_source=is_source, per_second=per_second)
+
+
+def require_source(code: str) -> None:
+    """Raise Invalid unless the catalogue knows the source."""
+    if code not in catalogue.current().sources:
+        raise Invalid(f"the catalogue has no source {code}: `bureau source list` shows them")
+
+
+def source_lines() -> list[dict[str, Any]]:
+    """Every source of the catalogue as `{"source", "name", "status"}`; `unregistered` ones may deliver."""
+    with db.reading() as reading:
+        registered = sources.registered(reading)
+    known = catalogue.current().sources.values()
+    statuses = {one.code: registered.get(one.code, {}).get("status", "unregistered") for one in known}
+    return [{"source": one.code, "name": one.name_zh, "status": statuses[one.code]} for one in known]
 
 
 def grant(given: Grant) -> str:

@@ -13,13 +13,15 @@ from typing import Any
 
 from sqlalchemy import select
 
-from access import clients, institutions, people
+from access import clients, institutions, people, sources
+from access.institutions import Terms
+from access.lifecycle import COUNTER
 from access.models import institution as institution_table
 from app import city
 from app.city import Firm
 from app.config import Settings
 from audit import trail
-from bureau import compaction, coverage, intake
+from bureau import catalogue, compaction, coverage, intake
 from consent import consents
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.terms import Grant
@@ -57,6 +59,7 @@ def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lam
     settings.demo_mark.touch()
     firms = list(city.firms(enterprises))
     bank = _institutions()
+    _sources()
     collecting = [firm for place, firm in enumerate(firms) if not _withholds(place)]
     _consents([Grant(firm.uscc, "collect", "platform", CLASSES, PRODUCTS, PURPOSES) for firm in collecting])
     _trigger_sets(firms)
@@ -88,10 +91,32 @@ def _trigger_sets(firms: Sequence[Firm]) -> None:
 
 
 def _institutions() -> str:
-    """All institutions of the demo; returns the id of the first bank."""
+    """All institutions of the demo with what each may ask for; returns the id of the first, a bank."""
+    registered = []
     with db.transaction() as tx:
-        added = [(institutions.add(tx, name, kind), kind) for name, kind in city.demo_institutions()]
-    return next(institution for institution, kind in added if kind == "bank")
+        for number, (name, kind) in enumerate(city.demo_institutions(), 1):
+            contract = city.contract_of(name, kind, number)
+            terms = Terms(
+                contract_ref=contract.reference,
+                products=contract.products,
+                purposes=contract.purposes,
+                per_day=contract.per_day,
+            )
+            if contract.status == "applied":
+                registered.append(institutions.apply_for(tx, name, kind, terms, COUNTER))
+                continue
+            registered.append(institutions.add(tx, name, kind, terms))
+            if contract.status == "suspended":
+                institutions.act(tx, registered[-1], "suspend", reason="演示：合同续签中")
+    return registered[0]
+
+
+def _sources() -> None:
+    """All sources of the catalogue, each with what it delivers under."""
+    with db.transaction() as tx:
+        for number, source in enumerate(catalogue.current().sources.values(), 1):
+            basis = f"演示：{source.name_zh}与平台的信息共享协议"
+            sources.add(tx, source.code, sources.Terms(basis=basis, contract_ref=f"演示协议2026-{number:03d}"))
 
 
 def _people(bank: str, firm: Firm) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import yaml
 from flask import Flask, Response
 from flask_smorest import Api
 
+from access import lifecycle
 from kernel.web import json_response
 
 CONFIG = {
@@ -34,14 +35,23 @@ PROBLEMS = {
     "413": "Larger than the stated limit",
     "415": "The body is not JSON",
     "422": "Some fields are wrong: see `errors`",
-    "429": "Too many: wait as long as `Retry-After` says",
+    "429": "Too many requests: wait as long as `Retry-After` says; RateLimit fields name the limit",
     "500": "The bureau failed",
     "503": "The bureau cannot answer now; nothing was disclosed",
 }
 # What a route can answer beside what follows from its parameters, its body and what it asks of its caller.
 MORE = {
-    "ask": ("409", "410"),
-    "show_again": ("410",),
+    "ask": ("409", "410", "429"),
+    "show_again": ("410", "429"),
+    "issue_token": ("403", "429"),
+    "introspect_token": ("403", "429"),
+    "revoke_token": ("403", "429"),
+    "register_institution": ("409",),
+    "change_institution": ("409",),
+    "register_source": ("409",),
+    "change_source": ("409",),
+    "stop": ("404", "409"),
+    **{f"{act}_{party}": ("409",) for act in lifecycle.ACTS for party in ("institution", "source")},
     "give_consent": ("409",),
     **dict.fromkeys(
         ("revoke_consent", "pause_consent", "resume_consent", "suspend_consent", "reinstate_consent"), ("409",)
@@ -59,6 +69,8 @@ HEADERS = {
     "Content-Digest": "SHA-256 of the body (RFC 9530): what the entry on the trail holds",
     "WWW-Authenticate": "how to authenticate (RFC 6750 §3)",
     "Retry-After": "seconds",
+    "RateLimit-Policy": "the limits that count here (draft-ietf-httpapi-ratelimit-headers-10)",
+    "RateLimit": "what is left of each of them, and the seconds until it is whole again",
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 SECURITY = {
@@ -133,8 +145,9 @@ def _finish_operation(path: str, operation: dict[str, Any], view: str) -> None:
     for status in [status for status in responses if status == "default" or int(status) >= 400]:
         del responses[status]
     for response in responses.values():
+        limited = ("RateLimit-Policy", "RateLimit") if view in ("ask", "show_again") else ()
         answered = ("Content-Digest",) if view in ("ask", "show_again", "show_own_dossier") else ()
-        response["headers"] = _refer("headers", "X-Request-Id", *answered)
+        response["headers"] = _refer("headers", "X-Request-Id", *answered, *limited)
     operation["operationId"] = view
     for requirement in operation["security"]:
         if requirement.get("bearer") == [""]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The housekeeping process: compacts dossiers, and tidies away tokens that expired long ago."""
+"""The housekeeping process: compacts dossiers, and tidies away what is over: tokens, secrets, counters."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from access import lockout, tokens
+from access import clients, limits, lockout, tokens
 from bureau import compaction
 from bureau.publications import latest
 from kernel import db
@@ -40,6 +40,8 @@ def work_once(swept: int = 0) -> int:
         with db.transaction() as tx:
             tokens.tidy(tx, KEEP_TOKENS)
             lockout.tidy(tx)
+            clients.tidy(tx)
+            limits.tidy(tx)
         with db.reading() as reading:
             published = latest(reading)
         if published > swept and (merged := compaction.sweep()):

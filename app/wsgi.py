@@ -12,7 +12,9 @@ from kernel import clock
 _settings = read()
 set_up(_settings.log_level)
 open_bureau(_settings)
-application = create_app(_settings.public_url, require_totp=_settings.require_totp, proxies=_settings.proxies)
+application = create_app(
+    _settings.public_url, require_totp=_settings.require_totp, trusted_proxies=_settings.trusted_proxies
+)
 sealing.watch(clock.now())  # answers only as long as sealing keeps up
 gc.collect()
 gc.freeze()  # what the start made lives as long as the process: never look at it again

@@ -143,7 +143,7 @@ def _admit_bank(firms: Sequence[Firm]) -> list[str]:
     """A bank with its clients, and what each enterprise consents to: collection, this bank's questions."""
     with db.transaction() as tx:
         bank = institutions.add(tx, "演示银行", "bank")
-        client_ids = [clients.add(tx, bank, ("credit:query",))[0] for _ in range(CLIENTS)]
+        client_ids = [clients.add(tx, bank, ("credit:query",), per_second=1_000_000)[0] for _ in range(CLIENTS)]
     given = [Grant(firm.uscc, "collect", "platform", CLASSES, (PRODUCT,), (PURPOSE,)) for firm in firms]
     given += [dataclasses.replace(collect, scope="query", grantee=bank) for collect in given]
     act = Act("counter", channel="counter")

@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
 
+from access import sources
 from audit import trail
 from audit.events import Event
 from bureau import catalogue, coverage, directory, vault
@@ -82,7 +83,8 @@ class _Opened:
 def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Receipt:
     """Take a delivery in. `tell` hears the number of rows done after each chunk.
 
-    Raises Conflict where another process is receiving the same delivery, and what the reader of `batch.rows`
+    Raises NotPermitted (`source-not-approved`) before anything is stored where the source may not deliver,
+    Conflict where another process is receiving the same delivery, and what the reader of `batch.rows`
     raises; the batch then stays open, invisible, and is resumed by the next call.
     """
     opened = settle(lambda: _open(batch))
@@ -100,6 +102,7 @@ def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Re
 def _open(batch: Batch) -> _Opened | Receipt:
     """The open batch of this delivery, made or found; or the receipt, where it was received before."""
     with trail.recording() as tx:
+        sources.require_approved(tx, batch.source)
         progress = open_batch.c.rows_done, open_batch.c.parts_done, open_batch.c.progress
         here = batches.c.feed == batch.feed, batches.c.digest == batch.digest
         both = select(batches, *progress).select_from(batches.outerjoin(open_batch)).where(*here)

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response
 
+from access import limits
 from bureau import answers
 from bureau.disclosure import Answer, disclose, disclose_again, disclose_to_self
 from bureau.schemas import AnswerSchema, OwnDossierSchema, QuestionSchema
@@ -20,6 +21,7 @@ blp = Blueprint("bureau", __name__, url_prefix="/v1", description="One question 
 
 @blp.route("/credit-queries", methods=["POST"])
 @blp.requires("credit:query")
+@limits.counted(question=True)
 @blp.arguments(QuestionSchema())
 @blp.response(200, AnswerSchema)
 @blp.needs_idempotency_key
@@ -30,6 +32,7 @@ def ask(body: dict[str, Any]) -> Response:
 
 @blp.route("/credit-queries/<query_id>")
 @blp.requires("credit:query")
+@limits.counted(question=False)
 @blp.response(200, AnswerSchema)
 def show_again(query_id: str) -> Response:
     """The same answer once more, byte for byte; not billable."""

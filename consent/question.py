@@ -4,21 +4,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from access import institutions
 from kernel import auth, canonical
 from kernel.errors import NotPermitted
 
-PURPOSES = (
-    "pre_loan",
-    "loan_approval",
-    "post_loan",
-    "guarantee",
-    "insurance",
-    "equity_investment",
-    "trade_credit",
-    "screening",
-    "administration",
-)
-PRODUCTS = ("records", "screening")
+PURPOSES = institutions.PURPOSES
+PRODUCTS = institutions.PRODUCTS
 CLASSES = (1, 2, 3, 4, 5, 6, 7)
 
 

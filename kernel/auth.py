@@ -19,7 +19,10 @@ ANY_SCOPE = ""  # for the few routes that any valid token may call
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """A financial institution's standing at the moment it called. Empty `products`, `purposes` allow all."""
+    """A financial institution's standing at the moment it called. Empty `products`, `purposes` allow all.
+
+    `per_second` limits its requests, `per_day` its questions; None sets no limit of its own.
+    """
 
     id: str
     name: str
@@ -27,6 +30,8 @@ class Institution:
     status: str
     products: tuple[str, ...] = ()
     purposes: tuple[str, ...] = ()
+    per_second: int | None = None
+    per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Principal:
     role: str | None = None
     uscc: str | None = None  # the enterprise that a signatory acts for
     token: str | None = None  # the token's stored hash, so that its holder can end it
+    per_second: int | None = None  # a client's own limit; None: what is shipped
 
 
 class Protector(ResourceProtector):

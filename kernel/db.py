@@ -102,6 +102,22 @@ def single_write() -> Iterator[Connection]:
 
 
 @contextmanager
+def unflushed() -> Iterator[Connection]:
+    """A connection for one statement that writes and may be lost with the machine's power, but not half.
+
+    Its commit waits for no disk: on PostgreSQL where all that it touches is UNLOGGED, on SQLite by a connection
+    with synchronous=NORMAL. What others commit stays as durable as it was.
+    """
+    bound = current()
+    if isinstance(bound, Engine) and bound in _unflushed:
+        with _unflushed[bound].begin() as connection:
+            yield connection
+    else:
+        with single_write() as connection:
+            yield connection
+
+
+@contextmanager
 def reading() -> Iterator[Connection]:
     """A connection for reading; on PostgreSQL each statement stands alone (no BEGIN, no COMMIT)."""
     bound = current()
@@ -140,6 +156,9 @@ _READS_ONLY = "bureau_reads_only"
 # the two ways at each use costs more than the statement.
 _standing_alone: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
+# SQLite's engine → its twin whose commits wait for no disk.
+_unflushed: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+
 
 def _open_postgresql(url: str) -> Engine:
     # Statements are few and find rows by key: planning a partitioned one anew costs more than running it.
@@ -154,13 +173,20 @@ def _open_postgresql(url: str) -> Engine:
 
 
 def _open_sqlite(url: str) -> Engine:
+    engine, twin = _sqlite_engine(url, "FULL"), _sqlite_engine(url, "NORMAL")
+    event.listen(engine, "engine_disposed", lambda _engine: twin.dispose())
+    _unflushed[engine] = twin
+    return engine
+
+
+def _sqlite_engine(url: str, synchronous: str) -> Engine:
     # One connection a thread at a time, as many as there are threads: SQLite itself makes the writers queue.
     engine = create_engine(url, connect_args={"timeout": BUSY_WAIT_S}, pool_size=POOL_SIZE, max_overflow=0)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would come too late and be DEFERRED
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -73,7 +73,7 @@ class TooLarge(BureauError):
 class TooMany(BureauError):
     """More of them than a limit allows in its time; `retry_after_s` says when it allows one again."""
 
-    slug = "too-many-requests"
+    slug = "rate-limited"
 
     def __init__(self, detail: str, *, slug: str | None = None, retry_after_s: int = 1) -> None:
         super().__init__(detail, slug=slug)

@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import flask_smorest
 import orjson
@@ -48,6 +48,19 @@ _NUL_REFUSED = "the request holds the character U+0000, which no text here can: 
 
 log = structlog.get_logger()
 View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Limit(NamedTuple):
+    """A limit as the header fields RateLimit-Policy and RateLimit tell it (draft-ietf-httpapi-ratelimit-headers-10).
+
+    `quota` requests in `window` seconds; `remaining` of them in the `reset` seconds that are left of this window.
+    """
+
+    name: str
+    quota: int
+    window: int
+    remaining: int
+    reset: int
 
 
 class ProblemSchema(Schema):
@@ -228,7 +241,16 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
+    if told := g.get("limits"):
+        policies = [f'"{each.name}";q={each.quota};w={each.window}' for each in told]
+        response.headers["RateLimit-Policy"] = ", ".join(policies)
+        response.headers["RateLimit"] = ", ".join(f'"{each.name}";r={each.remaining};t={each.reset}' for each in told)
     return response
+
+
+def tell_limits(limits: tuple[Limit, ...]) -> None:
+    """Have the present request's answer, whatever it will be, carry its limits (RateLimit header fields)."""
+    g.limits = limits
 
 
 def _dress(error: errors.BureauError) -> Response:

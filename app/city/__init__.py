@@ -11,8 +11,9 @@ or in which order. No database, no clock. To be read downwards: `names`, `months
 Shares and sizes are our own proposal, chosen to look like a manufacturing city; nothing here is a statistic.
 """
 
+from app.city.contracts import contract_of
 from app.city.deliveries import batches
 from app.city.firms import Firm, firms, firms_of
 from app.city.names import demo_institutions
 
-__all__ = ["Firm", "batches", "demo_institutions", "firms", "firms_of"]
+__all__ = ["Firm", "batches", "contract_of", "demo_institutions", "firms", "firms_of"]

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands about institutions and the OAuth2 clients of institutions and sources."""
 
+from datetime import date, datetime, timedelta
+from typing import Any
+
 import click
 
-from access import clients, institutions
+from access import clients, institutions, lifecycle
+from access.institutions import MAX_PER_DAY, MAX_PER_SECOND, PRODUCTS, PURPOSES
 from app import counter
-from app.commands import Text, as_json, command, main, say
+from app.commands import Names, Text, as_json, command, main, say
+from audit import trail
 from kernel import db
+
+NOTHING = "-"  # on the command line: take away what is set
 
 
 @main.group("institution")
@@ -24,8 +31,8 @@ def client_group() -> None:
 @click.option("--kind", type=click.Choice(institutions.KINDS), required=True)
 @as_json
 def add_institution(name: str, kind: str, as_json: bool) -> None:
-    """Register an institution, approved at once."""
-    with db.transaction() as tx:
+    """Register an institution, approved at once, for all products and purposes."""
+    with trail.recording() as tx:
         added = institutions.add(tx, name, kind)
     say({"institution": added}) if as_json else click.echo(added)
 
@@ -42,24 +49,135 @@ def list_institutions(as_json: bool) -> None:
         click.echo(f"{one['institution']}  {one['status']:<10} {one['kind']:<10} {one['name']}")
 
 
+@command(institution_group, "show")
+@click.argument("institution")
+@as_json
+def show_institution(institution: str, as_json: bool) -> None:
+    """One institution with what its contract allows; JSON anyhow."""
+    del as_json
+    with db.reading() as reading:
+        say(institutions.document(reading, institution))
+
+
+@command(institution_group, "set")
+@click.argument("institution")
+@click.option("--contract-ref", type=Text(120))
+@click.option("--contract-until", type=click.DateTime(("%Y-%m-%d",)), help="The last day; it has no end: 9999-12-31.")
+@click.option("--products", type=Names((*PRODUCTS, NOTHING)), help="Comma-separated; - allows all.")
+@click.option("--purposes", type=Names((*PURPOSES, NOTHING)), help="Comma-separated; - allows all.")
+@click.option("--networks", type=Text(2_000), help="Comma-separated CIDRs; - allows all.")
+@click.option("--per-second", type=click.IntRange(-1, MAX_PER_SECOND), help="Requests of all clients; -1: no limit.")
+@click.option("--per-day", type=click.IntRange(-1, MAX_PER_DAY), help="Questions a day; -1: no quota.")
+@as_json
+def set_institution(institution: str, as_json: bool, **given: Any) -> None:
+    """Change what an institution's contract allows; counts from the next request on."""
+    del as_json
+    with trail.recording() as tx:
+        institutions.change(tx, institution, terms_of(given))
+        say(institutions.document(tx, institution))
+
+
 @command(client_group, "add")
 @click.argument("party", metavar="INSTITUTION|SOURCE")
 @click.option("--scope", required=True, help="Comma- or space-separated scopes.")
 @click.option("--auth", type=click.Choice(clients.AUTH_METHODS), default="client_secret_basic", show_default=True)
+@click.option("--per-second", type=click.IntRange(0, MAX_PER_SECOND), help="Its own limit; default: what is shipped.")
 @as_json
-def add_client(party: str, scope: str, auth: str, as_json: bool) -> None:
+def add_client(party: str, scope: str, auth: str, per_second: int | None, as_json: bool) -> None:
     """Register a client; its secret is shown once."""
     del auth  # one method so far
-    client_id, secret = counter.add_client(party, tuple(scope.replace(",", " ").split()))
+    _show_secret(*counter.add_client(party, tuple(scope.replace(",", " ").split()), per_second), as_json)
+
+
+@command(client_group, "rotate")
+@click.argument("client_id")
+@click.option(
+    "--overlap-hours", type=click.IntRange(0, clients.MAX_OVERLAP_HOURS), default=24, show_default=True,
+    help="How long the secret before works on.",
+)  # fmt: skip
+@as_json
+def rotate_client(client_id: str, overlap_hours: int, as_json: bool) -> None:
+    """Give a client a new secret, shown once."""
+    with trail.recording() as tx:
+        secret = clients.rotate(tx, client_id, timedelta(hours=overlap_hours))
+    _show_secret(client_id, secret, as_json)
+
+
+@command(client_group, "list")
+@click.argument("party", metavar="[INSTITUTION|SOURCE]", required=False)
+@as_json
+def list_clients(party: str | None, as_json: bool) -> None:
+    """Clients, the newest first, all or those of one party."""
+    with db.reading() as reading:
+        listed = clients.listed(reading, party)
+    if as_json:
+        say(listed)
+    for one in [] if as_json else listed:
+        of = one["institution"] or one["source"]
+        click.echo(f"{one['client_id']}  {one['status']:<8} {len(one['secrets'])} secret(s)  {of}")
+
+
+@command(client_group, "limit")
+@click.argument("client_id")
+@click.option("--per-second", type=click.IntRange(-1, MAX_PER_SECOND), required=True, help="-1: what is shipped.")
+def limit_client(client_id: str, per_second: int) -> None:
+    """Set how many requests a second a client may make."""
+    with trail.recording() as tx:
+        clients.limit(tx, client_id, per_second if per_second >= 0 else None)
+
+
+@command(client_group, "disable")
+@click.argument("client_id")
+def disable_client(client_id: str) -> None:
+    """Disable a client: its secrets and its tokens stop working at once."""
+    with trail.recording() as tx:
+        clients.disable(tx, client_id)
+
+
+@command(client_group, "enable")
+@click.argument("client_id")
+def enable_client(client_id: str) -> None:
+    """Take a disabling back."""
+    with trail.recording() as tx:
+        clients.enable(tx, client_id)
+
+
+def terms_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Options as terms: what was not given is left out, what says "nothing" becomes nothing."""
+    terms: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name == "networks":
+            terms[name] = () if value == NOTHING else tuple(value.split(","))
+        elif isinstance(value, tuple):
+            terms[name] = tuple(each for each in value if each != NOTHING)
+        elif isinstance(value, datetime):
+            terms[name] = None if value.date() == date.max else value.date()
+        else:
+            terms[name] = None if value in (NOTHING, -1) else value
+    return terms
+
+
+def _act_command(act: str) -> None:
+    @command(institution_group, act)
+    @click.argument("institution")
+    @click.option("--reason", type=Text(400), required=act in lifecycle.NEEDS_REASON)
+    @as_json
+    def change_status(institution: str, reason: str | None, as_json: bool) -> None:
+        with trail.recording() as tx:
+            status = institutions.act(tx, institution, act, reason=reason)
+        say({"institution": institution, "status": status}) if as_json else click.echo(status)
+
+    change_status.help = f"{act.capitalize()} an institution."
+
+
+def _show_secret(client_id: str, secret: str, as_json: bool) -> None:
     if as_json:
         say({"client_id": client_id, "client_secret": secret})
     else:
         click.echo(f"client id {client_id}\nclient secret (shown once) {secret}")
 
 
-@command(client_group, "disable")
-@click.argument("client_id")
-def disable_client(client_id: str) -> None:
-    """End a client: its secret and its tokens stop working at once."""
-    with db.transaction() as tx:
-        clients.disable(tx, client_id)
+for _act in lifecycle.ACTS:
+    _act_command(_act)

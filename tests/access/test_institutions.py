@@ -63,6 +63,8 @@ def test_all_are_listed_by_name_with_their_standing(house: House) -> None:
         "name": "A 银行",
         "kind": "bank",
         "status": "approved",
+        "products": (),
+        "purposes": (),
     }
 
 
@@ -86,5 +88,5 @@ def test_what_its_standing_does_not_allow_is_refused_by_name(house: House, chang
 
 
 def test_a_listed_purpose_and_product_pass(house: House) -> None:
-    standing = institutions.standing("i", "n", "bank", "approved", "records,screening", "post_loan,pre_loan")
+    standing = Institution("i", "n", "bank", "approved", ("records", "screening"), ("post_loan", "pre_loan"))
     institutions.require_standing(standing, "pre_loan", "records")

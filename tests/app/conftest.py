@@ -20,7 +20,16 @@ from tests.conftest import House, _administer
 from tests.journeys import service
 
 DEMO_ENTERPRISES = 400
-SETTINGS = ("HOME", "DATABASE_URL", "MIGRATION_URL", "ROOT_KEY", "PUBLIC_URL", "LOG_LEVEL", "REQUIRE_TOTP", "PROXIES")
+SETTINGS = (
+    "HOME",
+    "DATABASE_URL",
+    "MIGRATION_URL",
+    "ROOT_KEY",
+    "PUBLIC_URL",
+    "LOG_LEVEL",
+    "REQUIRE_TOTP",
+    "TRUSTED_PROXIES",
+)
 
 
 class Ran(NamedTuple):

@@ -49,7 +49,7 @@ def test_an_institution_is_added_and_listed(bureau: Bureau) -> None:
     added = bureau("institution", "add", "演示银行", "--kind", "bank", "--json")
     assert (added.code, added.err, added.json.keys()) == (0, "", {"institution"})
     listed = bureau("institution", "list", "--json")
-    line = {**added.json, "name": "演示银行", "kind": "bank", "status": "approved"}
+    line = {**added.json, "name": "演示银行", "kind": "bank", "status": "approved", "products": [], "purposes": []}
     assert (listed.code, listed.json) == (0, [line])
     assert bureau("institution", "list").out == f"{line['institution']}  approved   bank       演示银行\n"
 

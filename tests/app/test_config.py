@@ -77,8 +77,8 @@ def test_each_setting_is_taken_as_given(monkeypatch: pytest.MonkeyPatch) -> None
         ("BUREAU_PUBLIC_URL", "ftp://bureau.example"),
         ("BUREAU_LOG_LEVEL", "loud"),
         ("BUREAU_REQUIRE_TOTP", "maybe"),
-        ("BUREAU_PROXIES", "-1"),
-        ("BUREAU_PROXIES", "x"),
+        ("BUREAU_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("BUREAU_TRUSTED_PROXIES", "x"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

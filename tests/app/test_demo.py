@@ -59,10 +59,28 @@ def test_it_moves_into_an_empty_bureau_only(city_home: Path) -> None:
 def test_96_institutions_are_named_as_demo(made_city: Path, credentials: dict[str, Any]) -> None:
     listed = run_in(made_city, "institution", "list", "--json").json
     assert len(listed) == 96
-    assert all("演示" in institution["name"] and institution["status"] == "approved" for institution in listed)
+    assert all("演示" in institution["name"] for institution in listed)
     assert len({institution["name"] for institution in listed}) == 96
     bank = {institution["institution"]: institution for institution in listed}[credentials["bank"]["institution"]]
-    assert bank["kind"] == "bank"
+    told = (bank["kind"], bank["status"], bank["products"], bank["purposes"])
+    assert told == ("bank", "approved", ["records", "screening"], [])
+
+
+def test_each_institution_may_ask_for_what_its_kind_does(made_city: Path) -> None:
+    listed = run_in(made_city, "institution", "list", "--json").json
+    assert Counter(one["status"] for one in listed) == {"approved": 91, "suspended": 2, "applied": 3}
+    assert all(one["products"] for one in listed)
+    usual = {"bank": "pre_loan", "insurer": "insurance", "guarantor": "guarantee", "investor": "equity_investment"}
+    for one in listed:
+        assert one["name"] == "演示银行01" or usual[one["kind"]] in one["purposes"]
+        assert ("screening" in one["products"]) == (one["name"] == "演示银行01" or "screening" in one["purposes"])
+    of_banks = {(*one["products"], *one["purposes"]) for one in listed if one["kind"] == "bank"}
+    assert len(of_banks) == 5
+
+
+def test_all_75_sources_are_registered(made_city: Path) -> None:
+    listed = run_in(made_city, "source", "list", "--json").json
+    assert Counter(one["status"] for one in listed) == {"approved": 75}
 
 
 def test_every_code_is_valid_and_of_the_unassigned_division(consents: list[dict[str, Any]]) -> None:

@@ -58,7 +58,7 @@ def new_bank(scopes: tuple[str, ...] = ("credit:query", "consent:read")) -> Bank
     name = f"演示银行·{next(_numbers)}"
     institution = factories.bank(name)
     with db.transaction() as tx:
-        return Bank(institution, name, *clients.add(tx, institution, scopes))
+        return Bank(institution, name, *clients.add(tx, institution, scopes, per_second=1_000_000))
 
 
 def new_enterprise() -> Enterprise:
