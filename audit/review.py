@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, literal, select, text, tuple_
 
 from audit import trail
 from audit.events import Event
@@ -16,6 +16,8 @@ from audit.models import entry as entries
 from kernel import clock
 from kernel.auth import Principal
 
+_ABOVE_ALL = "g"  # sorts above every id, which begins with a hexadecimal digit
+
 
 def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
     """Who looked at or asked about an enterprise, newest first, refusals and replays included; `before` an entry's id.
@@ -23,9 +25,13 @@ def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> tup
     Returns a page and the id to go on from, None at the end. A page may hold fewer than `limit` lines, because an
     entry past its retention (no bytes) is no longer shown. Reads `limit` rows whatever else is on the trail.
     """
-    # The condition stands in the statement as it does in the index: with a parameter no planner would use it.
-    page = select(entries.c.id, entries.c.bytes).where(entries.c.uscc == uscc, text(IS_SHOWN))
-    rows = _page(tx, page, before, limit)
+    # The condition stands in the statement as it does in the index: with a parameter no planner would use it. And
+    # the enterprise is a range, not an equality: else PostgreSQL may walk all entries by id in search of it.
+    place = tuple_(entries.c.uscc, entries.c.id)
+    page = select(entries.c.id, entries.c.bytes).where(
+        place < tuple_(literal(uscc), literal(before or _ABOVE_ALL)), entries.c.uscc >= uscc, text(IS_SHOWN)
+    )
+    rows = list(tx.execute(page.order_by(entries.c.uscc.desc(), entries.c.id.desc()).limit(limit)))
     shown = [_line(orjson.loads(row.bytes)) for row in rows if row.bytes is not None]
     return shown, _next(rows, limit)
 
@@ -35,7 +41,8 @@ def all_entries(tx: Connection, before: str | None, limit: int) -> tuple[list[di
 
     Of an entry past its retention only the columns beside its bytes are left. Returns as `access_log` does.
     """
-    rows = _page(tx, select(entries), before, limit)
+    page = select(entries).order_by(entries.c.id.desc()).limit(limit)
+    rows = list(tx.execute(page if before is None else page.where(entries.c.id < before)))
     return [_whole(row) for row in rows], _next(rows, limit)
 
 
@@ -51,12 +58,6 @@ def record_view(tx: Connection, by: Principal, what: str, shown: int, asked: Map
         detail={"what": what, "role": by.role, "shown": shown, "asked": told},
     )
     trail.append(tx, said)
-
-
-def _page(tx: Connection, page: Any, before: str | None, limit: int) -> list[Any]:
-    if before is not None:
-        page = page.where(entries.c.id < before)
-    return list(tx.execute(page.order_by(entries.c.id.desc()).limit(limit)))
 
 
 def _next(rows: list[Any], limit: int) -> str | None:

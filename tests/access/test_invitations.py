@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from access import invitations, models, people
 from access.people import Newcomer
@@ -146,6 +147,9 @@ def test_two_accounts_of_one_staff_number_are_refused_by_the_database_too(house:
         people.add(tx, "admin", staff_no="0042")
         with pytest.raises(Conflict):
             people.add(tx, "security", staff_no="0042")
+    twin = {"username": "twin", "password_hash": "x", "role": "security", "staff_no": "0042", "status": "active"}
+    with pytest.raises(IntegrityError, match="staff_no"), db.transaction() as tx:
+        tx.execute(models.person.insert().values(**twin, created_at=clock.now()))
 
 
 def test_the_list_of_people_is_paged_and_that_it_was_seen_is_on_record(client: FlaskClient) -> None:
