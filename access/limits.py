@@ -12,7 +12,7 @@ permit where the limit is below 40, and then exactly the limit passes).
 
 Requests a second are counted where commits wait for no disk, and if the counter cannot be written a worker counts
 alone: whether there is an answer then the trail decides. The day's quota fails closed. A request that is refused
-here is no entry, or a flood would fill the trail; it is a line of the log, one for each window and worker.
+here is no entry, or a flood would fill the trail; it is counted in the log, one line for each window and worker.
 """
 
 import math
@@ -64,7 +64,8 @@ class _Held:
     quota: int = -1
     permits: int = 0
     elsewhere: int = 0  # permits that nobody has taken yet, when last heard
-    refused: int = 0
+    refused: int = 0  # in this window
+    refused_before: int = 0  # in the last one that this worker knows of
 
 
 class Limiter:
@@ -82,14 +83,16 @@ class Limiter:
         with held.lock:
             if (held.window, held.quota) != (window.number, quota):
                 held.window, held.quota, held.permits, held.elsewhere = window.number, quota, 0, quota
+                held.refused_before, held.refused = held.refused, 0
             if held.permits == 0 and held.elsewhere > 0:
                 held.permits, held.elsewhere = self._pack(subject, window.number, quota)
             allowed = held.permits > 0
             if allowed:
                 held.permits -= 1
-            elif held.refused == 0:
-                log.warning("rate limited", limit=self.name, subject=subject)
-            held.refused = 0 if allowed else held.refused + 1
+            else:
+                held.refused += 1
+                if held.refused == 1:
+                    log.warning("rate limited", limit=self.name, subject=subject, refused_before=held.refused_before)
             remaining = held.permits + held.elsewhere
         return allowed, Limit(self.name, quota, self.seconds, remaining, window.left)
 
