@@ -130,7 +130,7 @@ def test_from_elsewhere_neither_secret_nor_token_helps_nor_a_forged_header(
 
 
 def test_behind_a_trusted_proxy_its_word_counts_and_not_the_callers(bound: tuple[str, str, str]) -> None:
-    client = create_app(PUBLIC_URL, TRUSTED).test_client()
+    client = create_app(PUBLIC_URL, trusted_proxies=TRUSTED).test_client()
     assert [response.status_code for response in calls(client, bound, PROXY, "192.0.2.1")] == [200, 200]
     for forwarded in ("192.0.2.1, 203.0.113.5", "203.0.113.5", "192.0.2.1, nonsense"):
         for response in calls(client, bound, PROXY, forwarded):

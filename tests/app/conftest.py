@@ -28,6 +28,7 @@ SETTINGS = (
     "PUBLIC_URL",
     "LOG_LEVEL",
     "REQUIRE_TOTP",
+    "POLICY",
     "TRUSTED_PROXIES",
 )
 

@@ -15,10 +15,12 @@ import pytest
 from flask import Flask
 from joserfc.jwk import OKPKey
 
-from access import clients, invitations, people, sessions, tokens, totp
+from access import clients, institutions, invitations, people, sessions, sources, switch, tokens, totp
+from access.lifecycle import Act
 from access.models import token as token_table
 from access.people import Newcomer
 from app import counter, create_app
+from bureau import catalogue
 from consent import evidence, requests
 from consent.terms import Grant
 from kernel import auth, clock, db
@@ -132,6 +134,67 @@ def enrolling(stage: Stage, caller: Caller) -> Sent:
     return Sent({"trigger": "policy_support"}, {"origin": "list", "members": [{"uscc": factories.new_uscc()}]})
 
 
+SECOND = Act("person:another-administrator")
+
+
+def applying(stage: Stage, caller: Caller) -> Sent:
+    return Sent(json={"name": f"演示银行 {clock.now().timestamp()}", "kind": "bank"})
+
+
+def party(status: str = "approved", json: Any = None) -> Callable[[Stage, Caller], Sent]:
+    """An institution of this status, and what is sent about it."""
+
+    def send(stage: Stage, caller: Caller) -> Sent:
+        name = f"演示担保 {clock.now().timestamp()}"
+        with db.transaction() as tx:
+            if status == "applied":
+                added = institutions.apply_for(tx, name, "guarantor", institutions.Terms(), SECOND)
+            else:
+                added = institutions.add(tx, name, "guarantor")
+            if status == "suspended":
+                institutions.act(tx, added, "suspend", SECOND, "why")
+        return Sent({"institution_id": added}, {} if json is None else json)
+
+    return send
+
+
+def a_client(json: Any = None) -> Callable[[Stage, Caller], Sent]:
+    def send(stage: Stage, caller: Caller) -> Sent:
+        with db.transaction() as tx:
+            return Sent({"client_id": clients.add(tx, stage.other_bank, ("credit:query",))[0]}, json)
+
+    return send
+
+
+def a_source(status: str | None, json: Any = None) -> Callable[[Stage, Caller], Sent]:
+    """A source of this status (None: not registered), and what is sent about it."""
+
+    def send(stage: Stage, caller: Caller) -> Sent:
+        with db.transaction() as tx:
+            taken = {"S01", "S07", *sources.registered(tx)}
+            code = next(code for code in catalogue.current().sources if code not in taken)
+            if status == "applied":
+                sources.apply_for(tx, code, sources.Terms(), SECOND)
+            elif status is not None:
+                sources.add(tx, code)
+            if status == "suspended":
+                sources.act(tx, code, "suspend", SECOND, "why")
+        return Sent({"code": code}, {} if json is None else json)
+
+    return send
+
+
+def stopping(stage: Stage, caller: Caller) -> Sent:
+    return Sent(json={"target": "institution", "id": factories.bank(), "reason": "why"})
+
+
+def stopped(stage: Stage, caller: Caller) -> Sent:
+    bank = factories.bank()
+    with db.transaction() as tx:
+        switch.stop(tx, "institution", bank, "why", SECOND)
+    return Sent({"target": f"institution:{bank}"})
+
+
 def enterprise(stage: Stage, caller: Caller) -> Sent:
     return Sent({"uscc": stage.uscc})
 
@@ -189,6 +252,7 @@ def confirming(stage: Stage, caller: Caller) -> Sent:
 FORM = Sent(form={"grant_type": "client_credentials", "token": "x"})
 BOTH_SIDES = frozenset({"signatory", "bank:consent:read"})
 SIGNATORY = frozenset({"signatory"})
+ADMIN, SECURITY = frozenset({"admin"}), frozenset({"security"})
 OWNERSHIP: dict[str, Row] = {
     "GET /healthz": public(200),
     "GET /readyz": public(200),
@@ -253,6 +317,33 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/enterprises/<uscc>/keys": Row(SIGNATORY, 200, send=enterprise),
     "POST /v1/enterprises/<uscc>/keys": Row(SIGNATORY, 201, send=registering),
     "DELETE /v1/enterprises/<uscc>/keys/<kid>": Row(SIGNATORY, 204, send=registered),
+    "GET /v1/institutions": Row(ADMIN, 200),
+    "POST /v1/institutions": Row(ADMIN, 201, send=applying),
+    "GET /v1/institutions/<institution_id>": Row(ADMIN, 200, send=party()),
+    "PATCH /v1/institutions/<institution_id>": Row(ADMIN, 200, send=party(json={"per_day": 5})),
+    "POST /v1/institutions/<institution_id>/approve": Row(ADMIN, 200, send=party("applied")),
+    "POST /v1/institutions/<institution_id>/suspend": Row(ADMIN, 200, send=party(json={"reason": "why"})),
+    "POST /v1/institutions/<institution_id>/resume": Row(ADMIN, 200, send=party("suspended")),
+    "POST /v1/institutions/<institution_id>/close": Row(ADMIN, 200, send=party(json={"reason": "why"})),
+    "GET /v1/institutions/<institution_id>/clients": Row(ADMIN, 200, send=party()),
+    "POST /v1/institutions/<institution_id>/clients": Row(ADMIN, 201, send=party(json={"scopes": ["credit:query"]})),
+    "PATCH /v1/clients/<client_id>": Row(ADMIN, 200, send=a_client({"per_second": 5})),
+    "POST /v1/clients/<client_id>/rotate": Row(ADMIN, 200, send=a_client({})),
+    "POST /v1/clients/<client_id>/disable": Row(ADMIN, 200, send=a_client()),
+    "POST /v1/clients/<client_id>/enable": Row(ADMIN, 200, send=a_client()),
+    "GET /v1/sources": Row(ADMIN, 200),
+    "POST /v1/sources": Row(ADMIN, 201, send=lambda stage, caller: Sent(json={"source": "S07"})),
+    "GET /v1/sources/<code>": Row(ADMIN, 200, send=a_source(None)),
+    "PATCH /v1/sources/<code>": Row(ADMIN, 200, send=a_source("approved", {"basis": "law"})),
+    "POST /v1/sources/<code>/approve": Row(ADMIN, 200, send=a_source("applied")),
+    "POST /v1/sources/<code>/suspend": Row(ADMIN, 200, send=a_source("approved", {"reason": "why"})),
+    "POST /v1/sources/<code>/resume": Row(ADMIN, 200, send=a_source("suspended")),
+    "POST /v1/sources/<code>/close": Row(ADMIN, 200, send=a_source("approved", {"reason": "why"})),
+    "GET /v1/sources/<code>/clients": Row(ADMIN, 200, send=a_source(None)),
+    "POST /v1/sources/<code>/clients": Row(ADMIN, 201, send=a_source(None, {"scopes": ["batch:write"]})),
+    "GET /v1/switches": Row(SECURITY, 200),
+    "POST /v1/switches": Row(SECURITY, 201, send=stopping),
+    "DELETE /v1/switches/<target>": Row(SECURITY, 204, send=stopped),
     "GET /v1/coverage": Row(frozenset({"admin"}), 200),
     "POST /v1/coverage/<trigger>/members": Row(frozenset({"admin"}), 200, send=enrolling),
 }
