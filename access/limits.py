@@ -3,8 +3,9 @@
 
 A worker takes permits for a window from the database's counter in packs, in one statement that never gives out
 more than the limit, and spends them in memory. So all workers together never let more pass than the limit. The
-price: a worker may refuse while another still holds part of a pack (a twentieth of the limit, 50 at most; one
-permit where the limit is below 40, and then exactly the limit passes).
+price: a worker may refuse while another still holds part of a pack. A pack is a twentieth of the limit, and twice
+as many each time that a worker comes again in the same window, up to a fifth, but 50 at most; where the limit is
+below 40 it is one permit, and exactly the limit passes.
 
     client            requests a second of one client           shipped: 100
     institution       requests a second of all its clients      where its contract sets one
@@ -40,7 +41,7 @@ from kernel.web import Limit, tell_limits
 
 CLIENT_PER_SECOND = 100
 FAILURES_PER_MINUTE = 20
-PACK_SHARE, PACK_MOST = 20, 50
+FIRST_SHARE, LAST_SHARE, PACK_MOST = 20, 5, 50
 MOST_SUBJECTS = 10_000  # that a worker remembers
 KEEP_S, KEEP_DAYS = 120, 400
 
@@ -63,6 +64,7 @@ class _Held:
     window: int = -1
     quota: int = -1
     permits: int = 0
+    packs: int = 0  # taken in this window
     elsewhere: int = 0  # permits that nobody has taken yet, when last heard
     refused: int = 0  # in this window
     refused_before: int = 0  # in the last one that this worker knows of
@@ -83,9 +85,11 @@ class Limiter:
         with held.lock:
             if (held.window, held.quota) != (window.number, quota):
                 held.window, held.quota, held.permits, held.elsewhere = window.number, quota, 0, quota
-                held.refused_before, held.refused = held.refused, 0
+                held.packs, held.refused_before, held.refused = 0, held.refused, 0
             if held.permits == 0 and held.elsewhere > 0:
-                held.permits, held.elsewhere = self._pack(subject, window.number, quota)
+                size = pack_size(quota, held.packs)
+                held.permits, held.elsewhere = self._pack(subject, window.number, quota, size)
+                held.packs += 1
             allowed = held.permits > 0
             if allowed:
                 held.permits -= 1
@@ -127,9 +131,8 @@ class Limiter:
                 self._known.popitem(last=False)
         return held
 
-    def _pack(self, subject: str, window: int, quota: int) -> tuple[int, int]:
+    def _pack(self, subject: str, window: int, quota: int, size: int) -> tuple[int, int]:
         """Permits for this worker, and how many are left for all: the one statement."""
-        size = pack_size(quota)
         asked = {"subject": subject, "window": window, "pack": size, "quota": quota}
         try:
             with db.single_write() if self.durable else db.unflushed() as tx:
@@ -172,8 +175,10 @@ def attempt(client_id: str | None, address: Address | None) -> str:
     return f"attempt:{client_id or 'unknown'}:{place}"
 
 
-def pack_size(quota: int) -> int:
-    return max(1, min(PACK_MOST, quota // PACK_SHARE))
+def pack_size(quota: int, before: int) -> int:
+    """How many permits a worker takes that has taken so many packs in this window: they cost a statement each."""
+    first = min(PACK_MOST, quota // FIRST_SHARE)
+    return min(first << min(before, 8), PACK_MOST, quota // LAST_SHARE) if first > 1 else 1
 
 
 def day_window(now: datetime) -> Window:

@@ -193,3 +193,69 @@ def test_compact_says_how_many_classes_it_merged(bureau: Bureau) -> None:
         factories.deliver([factories.registration(1, uscc, **{"C1.01.07": month})])
     assert bureau("compact", "--json").json == {"compacted": 1}
     assert bureau("compact").out == "0 classes compacted\n"
+
+
+def test_an_institutions_contract_and_status_are_changed_at_the_counter(bureau: Bureau) -> None:
+    one = bureau("institution", "add", "演示银行", "--kind", "bank", "--json").json["institution"]
+    terms = ["--products", "records", "--purposes", "pre_loan,post_loan", "--networks", "10.0.0.0/8,2001:db8::/32"]
+    terms += ["--per-second", "50", "--per-day", "1000", "--contract-ref", "合同1", "--contract-until", "2036-12-31"]
+    told = bureau("institution", "set", one, *terms, "--json").json
+    expected = {"products": ["records"], "purposes": ["post_loan", "pre_loan"], "per_second": 50, "per_day": 1000}
+    expected |= {"networks": ["10.0.0.0/8", "2001:db8::/32"], "contract_ref": "合同1", "contract_until": "2036-12-31"}
+    assert {name: told[name] for name in expected} == expected
+    nothing = ["--products", "-", "--purposes", "-", "--networks", "-", "--contract-ref", "-"]
+    nothing += ["--per-second", "-1", "--per-day", "-1", "--contract-until", "9999-12-31"]
+    told = bureau("institution", "set", one, *nothing, "--json").json
+    assert [told[name] or None for name in expected] == [None] * len(expected)
+    for act, status in (("suspend", "suspended"), ("resume", "approved"), ("close", "closed")):
+        done = bureau("institution", act, one, "--reason", "演练", "--json")
+        assert (done.code, done.json) == (0, {"institution": one, "status": status})
+    assert "nothing leads out" in bureau("institution", "resume", one).complaint
+    assert "--reason" in bureau("institution", "suspend", one).complaint
+    other = bureau("institution", "add", "演示银行二", "--kind", "bank").out.strip()
+    assert "allow-list" in bureau("institution", "set", other, "--networks", "10.0.0.1/8").complaint
+    assert bureau("institution", "show", one, "--json").json["status"] == "closed"
+
+
+def test_a_clients_secret_is_rotated_at_the_counter(bureau: Bureau) -> None:
+    one = bureau("institution", "add", "演示银行", "--kind", "bank", "--json").json["institution"]
+    added = bureau("client", "add", one, "--scope", "credit:query", "--per-second", "7", "--json").json
+    rotated = bureau("client", "rotate", added["client_id"], "--overlap-hours", "2", "--json")
+    assert (rotated.code, rotated.json.keys()) == (0, added.keys())
+    assert rotated.json["client_id"] == added["client_id"]
+    assert rotated.json["client_secret"] != added["client_secret"]
+    (listed,) = bureau("client", "list", one, "--json").json
+    assert (listed["per_second"], listed["status"], len(listed["secrets"])) == (7, "active", 2)
+    bureau("client", "rotate", added["client_id"], "--overlap-hours", "0", "--json")
+    bureau("client", "limit", added["client_id"], "--per-second", "-1")
+    bureau("client", "disable", added["client_id"])
+    (listed,) = bureau("client", "list", "--json").json
+    assert (listed["per_second"], listed["status"], len(listed["secrets"])) == (None, "disabled", 1)
+    assert bureau("client", "enable", added["client_id"]).code == 0
+
+
+def test_a_sources_status_is_changed_at_the_counter_and_its_delivery_refused(bureau: Bureau, register: Path) -> None:
+    assert "the catalogue has no source S99" in bureau("source", "add", "S99").complaint
+    added = bureau("source", "add", "S01", "--basis", "信息共享协议", "--networks", "10.0.0.0/8", "--json")
+    assert (added.code, added.json) == (0, {"source": "S01", "status": "approved"})
+    assert bureau("source", "set", "S01", "--contract-until", "2036-12-31", "--json").json["basis"] == "信息共享协议"
+    assert bureau("source", "suspend", "S01", "--reason", "数据质量", "--json").json["status"] == "suspended"
+    refused = bureau("collect", "market-regulation-register", "--file", str(register), "--json")
+    assert (refused.code, refused.json["error"]) == (1, "source-not-approved")
+    assert bureau("source", "resume", "S01").code == 0
+    assert bureau("collect", "market-regulation-register", "--file", str(register), "--json").code == 0
+    listed = {one["source"]: one["status"] for one in bureau("source", "list", "--json").json}
+    assert (len(listed), listed["S01"], listed["S02"]) == (75, "approved", "unregistered")
+
+
+def test_the_service_is_stopped_and_started_at_the_counter(bureau: Bureau) -> None:
+    stopped = bureau("stop", "all", "--reason", "演练", "--json")
+    assert (stopped.code, stopped.json["switch"]) == (0, "all")
+    assert [one["reason"] for one in bureau("stops", "--json").json] == ["演练"]
+    assert "stopped already" in bureau("stop", "all", "--reason", "演练").complaint
+    assert bureau("start", "all", "--json").json == {"started": "all"}
+    assert bureau("stops", "--json").json == []
+    assert "is not stopped" in bureau("start", "all").complaint
+    for wrong in (["stop", "client", "--reason", "x"], ["stop", "all", "x", "--reason", "x"], ["start", "client"]):
+        assert "name the client's" in bureau(*wrong).complaint
+    assert "no client nobody" in bureau("stop", "client", "nobody", "--reason", "x").complaint

@@ -64,6 +64,8 @@ def test_each_setting_is_taken_as_given(monkeypatch: pytest.MonkeyPatch) -> None
     settings = config.read()
     assert settings.root_key == Path("/srv/bureau/keys/root.key")
     assert settings.migration_url == settings.database_url == "postgresql://bureau@/bureau"
+    monkeypatch.setenv("BUREAU_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1")
+    assert [str(one) for one in config.read().trusted_proxies] == ["10.0.0.0/8", "2001:db8::1/128"]
     assert (settings.public_url, settings.log_level) == ("https://bureau.example", "warning")
     monkeypatch.setenv("BUREAU_MIGRATION_URL", "postgresql://owner@/bureau")
     monkeypatch.setenv("BUREAU_ROOT_KEY", "/run/keys/root.key")
@@ -79,6 +81,7 @@ def test_each_setting_is_taken_as_given(monkeypatch: pytest.MonkeyPatch) -> None
         ("BUREAU_REQUIRE_TOTP", "maybe"),
         ("BUREAU_TRUSTED_PROXIES", "10.0.0.0/33"),
         ("BUREAU_TRUSTED_PROXIES", "x"),
+        ("BUREAU_TRUSTED_PROXIES", "10.0.0.1/8"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
