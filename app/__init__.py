@@ -12,7 +12,7 @@ from access.networks import Network
 from access.tokens import Validator
 from app import health, openapi
 from app.config import Settings
-from audit import log_routes
+from audit import log_routes, reward_routes
 from audit import routes as audit_routes
 from bureau import catalogue, coverage_routes, pages, source_routes
 from bureau import routes as bureau_routes
@@ -35,6 +35,7 @@ BLUEPRINTS = (
     pages.blp,
     audit_routes.blp,
     log_routes.blp,
+    reward_routes.blp,
     health.blp,
 )
 

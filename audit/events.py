@@ -23,6 +23,7 @@ class Event(StrEnum):
     KEY_RETIRED = "enterprise-key.retired"
     COVERAGE_ENROLLED = "coverage.enrolled"
     COVERAGE_LISTED = "coverage.listed"
+    LOG_EXPORTED = "log.exported"
     BATCH_RECEIVED = "batch.received"
     INSTITUTION_ADDED = "institution.added"
     INSTITUTION_APPLIED = "institution.applied"

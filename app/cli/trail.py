@@ -10,9 +10,10 @@ import click
 
 from app import config, counter, open_bureau, sealer
 from app.commands import as_json, command, main, say
-from audit import notes, receipts
+from audit import export, notes, receipts, rewards, trail
+from audit.events import Event
 from audit.notes import BadNote, Verifier
-from kernel import db
+from kernel import clock, db
 from kernel.errors import SettingError
 
 File = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -42,9 +43,9 @@ def run_sealer() -> None:
 @click.option("--body", "body", type=File, help="The answer's body as it was kept, to check against the receipt.")
 @as_json
 def verify(file: Path | None, key: Path | None, body: Path | None, as_json: bool) -> None:
-    """Check the whole trail, or a receipt FILE offline; names every entry or consent that is not what was written."""
+    """Check the whole trail, or FILE (a receipt or an export) offline; names what is not what was written."""
     if file is not None:
-        _verify_receipt(file, key, body, as_json)
+        _verify_file(file, key, body, as_json)
         return
     open_bureau(config.read())
     with db.reading() as reading:
@@ -61,18 +62,80 @@ def verify(file: Path | None, key: Path | None, body: Path | None, as_json: bool
     sys.exit(0 if report.ok else 1)
 
 
-def _verify_receipt(file: Path, key: Path | None, body: Path | None, as_json: bool) -> None:
-    known, content = _keys(key), file.read_text(encoding="utf-8", errors="replace")
+@command(main, "export")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="NDJSON, mode 0600.")
+@as_json
+def export_log(out: Path, as_json: bool) -> None:
+    """Write the whole sealed log to a file, an entry a line, with its checkpoint beside it (FILE.checkpoint)."""
+    with trail.recording() as tx:
+        written = export.write(tx, out)
+        detail = {"lines": written}
+        trail.append(tx, trail.Entry(type=Event.LOG_EXPORTED, actor="counter", channel="counter", detail=detail))
+    told = {"lines": written, "file": str(out)}
+    say(told) if as_json else click.echo(f"{written} entries in {out}", err=True)
+
+
+@command(main, "rewards")
+@click.argument("year", type=click.IntRange(2000, 2999))
+@as_json
+def state_rewards(year: int, as_json: bool) -> None:
+    """The reward by query count of a YEAR, computed from the sealed trail."""
+    with db.reading() as reading:
+        found = rewards.statement(reading, year, clock.now())
+    if not found["rate_fen"]:
+        click.echo("bureau: no rate is set for this year (audit/rewards.toml): the reward is 0", err=True)
+    if as_json:
+        say(found)
+        return
+    click.echo(
+        f"{year}: {found['queries']} questions answered, {found['billable']} billable × {found['rate_fen']} fen, "
+        f"at most {found['cap_fen']} fen: {found['reward_fen']} fen ({'final' if found['final'] else 'provisional'})"
+    )
+    click.echo(f"leaves {found['leaf_from']} to {found['leaf_to']}, root {found['root']}")
+
+
+def _verify_file(file: Path, key: Path | None, body: Path | None, as_json: bool) -> None:
+    known = _keys(key)
+    with file.open("rb") as start:
+        is_export = start.read(1) == b"{"
     try:
-        proved = receipts.check(content, known, body.read_bytes() if body else None)
+        if is_export:
+            _verify_export(file, known, as_json)
+        else:
+            _verify_receipt(file, known, body, as_json)
     except BadNote as error:
         told: dict[str, Any] = {"ok": False, "fault": error.detail}
         say(told) if as_json else click.echo(f"NOT ok: {error.detail}")
         sys.exit(1)
+
+
+def _verify_export(file: Path, known: list[Verifier], as_json: bool) -> None:
+    try:
+        note = export.checkpoint_of(file).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise SettingError(f"{export.checkpoint_of(file)} is missing: it came with the export") from error
+    with file.open("rb") as lines:
+        checked = export.check(lines, note, known)
+    size, root = checked.checkpoint.size, checked.checkpoint.root.hex()
+    if as_json:
+        say({"ok": True, "size": size, "root": root, "origin": checked.checkpoint.origin})
+    else:
+        click.echo(f"ok: {checked.lines} entries, all of the log {checked.checkpoint.origin} at size {size}")
+
+
+def _verify_receipt(file: Path, known: list[Verifier], body: Path | None, as_json: bool) -> None:
+    content = file.read_text(encoding="utf-8", errors="replace")
+    proved = receipts.check(content, known, body.read_bytes() if body else None)
     document, checkpoint = proved.document, proved.checkpoint
     if as_json:
         root = checkpoint.root.hex()
-        told = {"ok": True, "index": proved.index, "size": checkpoint.size, "root": root, "origin": checkpoint.origin}
+        told: dict[str, Any] = {
+            "ok": True,
+            "index": proved.index,
+            "size": checkpoint.size,
+            "root": root,
+            "origin": checkpoint.origin,
+        }
         say({**told, "body": "matches" if body else None, "entry": document})
         return
     click.echo(f"ok: entry {document['id']} ({document['type']}, {document['time']}) is leaf {proved.index}")

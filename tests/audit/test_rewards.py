@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reward: counted from the sealed trail as a naive script over an export counts it, to the fen."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from access import people
+from audit import export, log, notes, rewards, sealing, trail
+from audit.events import Event
+from audit.notes import BadNote
+from audit.rewards import Tally, Tariff
+from audit.trail import Entry
+from kernel import canonical, clock, db
+from tests import factories
+from tests.audit.test_sealing import ORIGIN
+from tests.conftest import House
+from tests.kernel.test_web import assert_problem
+
+NOON = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
+
+
+def answered(uscc: str = "u", institution: str = "i", billable: bool = True, **changes: Any) -> Entry:
+    said: dict[str, Any] = {"type": Event.QUERY_ANSWERED, "actor": "client:c", "outcome": "answered"}
+    said |= {"uscc": uscc, "institution": institution, "product": "records", "purpose": "pre_loan"}
+    return Entry(**{**said, "billable": billable, **changes})
+
+
+def append(at: Any, *said: Entry, now: datetime = NOON) -> None:
+    at.setattr(clock, "now", lambda: now)
+    with trail.recording() as tx:
+        for one in said:
+            trail.append(tx, one)
+
+
+def stated(year: int = 2026, now: datetime = NOON) -> dict[str, Any]:
+    with db.reading() as reading:
+        return rewards.statement(reading, year, now)
+
+
+def naive(lines: list[bytes], year: int) -> tuple[int, int]:
+    """Thirty lines that anyone can check: queries and billable ones of a year, from an export."""
+    queries, once = 0, set()
+    for line in lines:
+        entry = json.loads(line)["entry"]
+        local = datetime.fromisoformat(entry["time"]) + timedelta(hours=8)
+        if local.year != year or entry["type"] != "query.answered" or entry.get("purpose") == "self":
+            continue
+        queries += 1
+        if entry["billable"]:
+            once.add((entry["institution"], entry["uscc"], entry["product"], local.date()))
+    return queries, len(once)
+
+
+def exported() -> list[bytes]:
+    with db.reading() as reading:
+        head = log.head(reading)
+        return list(export.lines(reading, head.size if head else 0))
+
+
+def test_only_what_is_sealed_counts_and_each_enterprise_once_a_day(house: House, monkeypatch: Any) -> None:
+    append(monkeypatch, answered(), answered(), answered("v"), answered(institution="j"))
+    append(monkeypatch, answered(billable=False), answered("w", purpose="self"))
+    append(monkeypatch, Entry(type=Event.QUERY_REPLAYED, actor="client:c", uscc="x", institution="i"))
+    assert stated()["queries"] == 0
+    sealing.seal(ORIGIN)
+    found = stated()
+    assert (found["queries"], found["billable"]) == (5, 3)
+    assert (found["leaf_from"], found["leaf_to"], found["final"]) == (0, 7, False)
+    assert found["by_institution"] == {"i": 2, "j": 1}
+    assert found["by_month"] == {"2026-11": 3}
+    assert naive(exported(), 2026) == (5, 3)
+
+
+def test_a_day_and_a_year_are_those_of_shanghai(house: House, monkeypatch: Any) -> None:
+    last = datetime(2026, 12, 31, 15, 59, 59, tzinfo=UTC)
+    append(monkeypatch, answered(), now=last)
+    append(monkeypatch, answered(), now=last + timedelta(seconds=1))
+    sealing.seal(ORIGIN)
+    assert [(stated(year)["queries"], stated(year)["leaf_from"], stated(year)["leaf_to"]) for year in (2026, 2027)] == [
+        (1, 0, 1), (1, 1, 2)
+    ]  # fmt: skip
+    assert stated(2026, now=last)["final"] is False
+    assert stated(2026, now=last + timedelta(seconds=1))["final"] is True
+
+
+@pytest.mark.parametrize(("billable", "rate", "fen"), [(10, 0, 0), (10, 7, 70), (99, 2_000_000, 100_000_000)])
+def test_the_amount_is_the_rate_up_to_the_cap(billable: int, rate: int, fen: int) -> None:
+    assert rewards.amounts(Tally(2026, billable=billable), Tariff("t", rate, 100_000_000))["reward_fen"] == fen
+
+
+times = st.integers(0, 3 * 86_400).map(lambda seconds: NOON + timedelta(seconds=seconds))
+events = st.lists(st.tuples(times, st.sampled_from("uvw"), st.sampled_from("ij"), st.booleans()), max_size=40)
+
+
+@given(events)
+def test_the_fold_is_the_naive_count(found: list[tuple[datetime, str, str, bool]]) -> None:
+    lines = []
+    for index, (time, uscc, institution, billable) in enumerate(sorted(found)):
+        entry = {"time": clock.rfc3339(time), "type": "query.answered", "uscc": uscc, "institution": institution}
+        entry |= {"product": "records", "purpose": "pre_loan", "billable": billable}  # type: ignore[dict-item]
+        lines.append((index, canonical.encode(entry)))
+    tally = rewards.tallied(2026, lines)
+    told = [b'{"entry":%b}' % line for _, line in lines]
+    assert (tally.queries, tally.billable) == naive(told, 2026)
+
+
+def test_it_is_the_finance_offices(house: House, client: FlaskClient) -> None:
+    def bearer(role: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {factories.session(factories.person(role)[0], people.ROLE_SCOPES[role])}"}
+
+    shown = client.get("/v1/reward-statements/2026", headers=bearer("finance"))
+    assert (shown.status_code, shown.json["year"], shown.json["final"]) == (200, 2026, False)
+    assert_problem(client.get("/v1/reward-statements/2026", headers=bearer("admin")), 403, "insufficient-scope")
+    assert_problem(client.get("/v1/reward-statements/1", headers=bearer("finance")), 404, "not-found")
+
+
+# The export
+
+
+@pytest.fixture
+def taken(house: House, tmp_path: Path, monkeypatch: Any) -> tuple[list[bytes], str, list[notes.Verifier]]:
+    append(monkeypatch, *(answered(f"u{number}") for number in range(20)))
+    sealing.seal(ORIGIN)
+    file = tmp_path / "log.ndjson"
+    with db.reading() as reading:
+        assert export.write(reading, file) == 20
+        known = log.keys(reading, ORIGIN)
+    assert file.stat().st_mode & 0o777 == 0o600
+    return file.read_bytes().splitlines(), export.checkpoint_of(file).read_text(), known
+
+
+def test_an_export_is_whole_and_a_line_that_changes_is_named(taken: Any) -> None:
+    lines, note, known = taken
+    assert export.check(lines, note, known).lines == 20
+    for spoil, told in (
+        (lines[:7] + lines[8:], "line 8"),
+        (lines[:-1], "missing at the end"),
+        ([*lines[:3], lines[4], lines[3], *lines[5:]], "line 4"),
+        ([*lines[:5], lines[5].replace(b'"uscc":"u', b'"uscc":"x'), *lines[6:]], "line 6: the entry was altered"),
+        ([*lines, lines[-1]], "line 21"),
+        ([b"garbage", *lines[1:]], "line 1 is no line"),
+    ):
+        with pytest.raises(BadNote, match=told):
+            export.check(spoil, note, known)
+
+
+def test_an_export_altered_with_its_hash_does_not_make_the_root(taken: Any) -> None:
+    lines, note, known = taken
+    forged = json.loads(lines[5])
+    forged["leaf_hash"] = "00" * 32
+    forged["entry"] = None
+    with pytest.raises(BadNote, match="signed root"):
+        export.check([*lines[:5], json.dumps(forged).encode(), *lines[6:]], note, known)
