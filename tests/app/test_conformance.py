@@ -13,7 +13,7 @@ from flask import Flask
 from schemathesis import engine
 from schemathesis.engine import events
 
-from access import clients
+from access import clients, people, sources, switch, tokens
 from kernel import db
 from tests import factories
 from tests.conftest import House
@@ -35,6 +35,12 @@ def client_credentials(uscc: str, bank: str) -> str:
     return "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
 
 
+def security_officer() -> str:
+    username, _ = factories.person("security")
+    with db.transaction() as tx:
+        return tokens.issue(tx, people.ROLE_SCOPES["security"], tokens.SESSION_LIFE, username=username)[0]
+
+
 CALLERS: dict[str, tuple[Callable[[str, str], str], str]] = {
     "an institution": (
         lambda uscc, bank: f"Bearer {factories.token(bank)}",
@@ -44,6 +50,10 @@ CALLERS: dict[str, tuple[Callable[[str, str], str], str]] = {
     "an enterprise that leaves": (
         lambda uscc, bank: f"Bearer {factories.signatory(uscc)}",
         r"^/v1/sessions/current",
+    ),
+    "a security officer": (
+        lambda uscc, bank: f"Bearer {security_officer()}",
+        r"^/v1/(institutions|clients|sources|switches)",
     ),
     "a client": (client_credentials, r"^/oauth/"),
 }
@@ -65,7 +75,8 @@ def test_whatever_is_asked_the_answer_is_as_documented(house: House, app: Flask,
     }
     if house.engine == "sqlite":
         # Here what is asked about is there; on PostgreSQL it is made up, and the boundaries are tried too.
-        known = {"consent_id": consent, "query_id": answered["query_id"], "uscc": uscc}
+        parties = registered(bank) if caller == "a security officer" else {}
+        known = parties | {"consent_id": consent, "query_id": answered["query_id"], "uscc": uscc}
         config["parameters"] = {f"path.{name}": value for name, value in known.items()}
         config["phases"]["coverage"] = {"enabled": False}
     schema = load(app, config).include(path_regex=paths)
@@ -109,12 +120,30 @@ def done_by(caller: str) -> set[tuple[str, int]]:
             ("GET /v1/enterprises/{uscc}/access-log", 200),
         },
         "an enterprise that leaves": {("DELETE /v1/sessions/current", 204)},
+        "a security officer": {
+            ("POST /v1/institutions", 201),
+            ("GET /v1/institutions", 200),
+            ("POST /v1/clients/{client_id}/rotate", 200),
+            ("POST /v1/clients/{client_id}/disable", 200),
+            ("GET /v1/sources", 200),
+            ("GET /v1/switches", 200),
+            ("DELETE /v1/switches/{target}", 204),
+        },
         "a client": {
             ("POST /oauth/token", 200),
             ("POST /oauth/introspect", 200),
             ("POST /oauth/revoke", 200),
         },
     }[caller]
+
+
+def registered(bank: str) -> dict[str, str]:
+    """What a security officer finds: a client, a source, and all clients stopped."""
+    with db.transaction() as tx:
+        switch.stop(tx, "all", None, "演练")
+        sources.add(tx, "S01")
+        client_id, _ = clients.add(tx, bank, ("credit:query",))
+    return {"institution_id": bank, "client_id": client_id, "code": "S01", "target": "all"}
 
 
 def load(app: Flask, config: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, bindparam, text
 
+from access import clients
 from app import counter, database
 from consent import consents, store
 from kernel import canonical, clock, db, keys, signing
@@ -117,3 +118,24 @@ def differences(tx: Connection) -> list[Any]:
     options = {"compare_type": True, "include_object": is_ours, "target_metadata": db.metadata}
     found = compare_metadata(MigrationContext.configure(tx, opts=options), db.metadata)
     return [one for difference in found for one in (difference if isinstance(difference, list) else [difference])]
+
+
+def test_secrets_of_the_first_version_work_after_the_migration(empty_house: House) -> None:
+    secret = clients.secret_hash("s" * 43)
+    empty_house.home.mkdir(exist_ok=True)
+    with database.opened(empty_house.url) as engine:
+        with engine.begin() as tx:
+            command.upgrade(database.alembic_config(tx), "0001")
+            tx.execute(
+                text(
+                    "INSERT INTO client (id, secret_hash, auth_method, source, scopes, status, created_at) "
+                    "VALUES ('c', :secret, 'client_secret_basic', 'S01', 'batch:write', 'active', '2026-01-01')"
+                ),
+                {"secret": secret},
+            )
+        database.migrate(engine)
+        with engine.begin() as tx:
+            found = clients.find(tx, "c")
+    assert found is not None
+    assert found.secret_hashes == (secret,)
+    assert found.check_client_secret("s" * 43)

@@ -344,6 +344,9 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/switches": Row(SECURITY, 200),
     "POST /v1/switches": Row(SECURITY, 201, send=stopping),
     "DELETE /v1/switches/<target>": Row(SECURITY, 204, send=stopped),
+    "GET /v1/reward-statements/<int:year>": Row(
+        frozenset({"finance"}), 200, send=lambda stage, caller: Sent({"int:year": "2026"})
+    ),
     "GET /v1/coverage": Row(frozenset({"admin"}), 200),
     "POST /v1/coverage/<trigger>/members": Row(frozenset({"admin"}), 200, send=enrolling),
 }
