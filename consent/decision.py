@@ -89,7 +89,7 @@ def decide(candidates: Iterable[Consent], question: Question, now: datetime, pol
     require_covered(consent, question)
     rules = policy.purposes[question.purpose]
     require_within(consent, rules, now)
-    require_allowed(rules, question)
+    require_allowed(rules, question, consent)
     return Permission(
         consent,
         question.classes or tuple(number for number in consent.classes if number in rules.classes),
@@ -136,12 +136,13 @@ def require_within(consent: Consent, rules: Rules, now: datetime) -> None:
         raise _by_policy("consent-expired", told, rules, "longest_validity_days", rules.longest_validity.days)
 
 
-def require_allowed(rules: Rules, question: Question) -> None:
-    """Raise NotPermitted where the policy does not allow a product or class for the purpose."""
+def require_allowed(rules: Rules, question: Question, consent: Consent) -> None:
+    """Raise NotPermitted where the policy does not allow a product or class for the purpose, or leaves no class."""
     if question.product not in rules.products:
         told = f"the bureau gives no {question.product} for {rules.purpose}"
         raise _by_policy("product-not-covered", told, rules, "products", ", ".join(rules.products))
-    if outside := set(question.classes or ()) - set(rules.classes):
+    asked = set(question.classes or consent.classes)
+    if outside := asked - set(rules.classes) if question.classes or asked.isdisjoint(rules.classes) else set():
         told = f"the bureau gives no class {_named(outside)} for {rules.purpose}"
         raise _by_policy("class-not-covered", told, rules, "classes", _named(set(rules.classes)))
 

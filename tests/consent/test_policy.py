@@ -123,6 +123,7 @@ def test_a_grant_within_the_policy_passes(strict: policy.Policy, within: dict[st
         ({"not_before": NOW - timedelta(days=30)}, {}, ("consent-expired", "pre_loan.longest_validity_days", 30)),
         ({}, {"product": "screening"}, ("product-not-covered", "pre_loan.products", "records")),
         ({}, {"classes": (2, 3)}, ("class-not-covered", "pre_loan.classes", "1, 2")),
+        ({"classes": (3, 4)}, {"classes": None}, ("class-not-covered", "pre_loan.classes", "1, 2")),
     ],
 )
 def test_the_policy_bites_at_the_question_and_names_rule_and_limit(
