@@ -5,7 +5,6 @@ Where entries and tiles differ, the signed roots say which of them is right. Mem
 path of hashes, and the faults, of which at most MOST are told.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -120,7 +119,7 @@ def _leaves(tx: Connection, size: int) -> Iterator[tuple[str | None, bytes | Non
     for number in range(-(-size // tiles.WIDTH)):
         content = log.load_tile(tx, 0, number)
         first, last = number * tiles.WIDTH, min(size, (number + 1) * tiles.WIDTH)
-        columns = leaves.c.index.label("place"), leaves.c.entry, entries.c.bytes, entries.c.leaf_hash
+        columns = leaves.c.index.label("place"), leaves.c.entry, entries.c.leaf_hash
         joined = leaves.outerjoin(entries, entries.c.id == leaves.c.entry)
         some = select(*columns).select_from(joined).where(leaves.c.index >= first, leaves.c.index < last)
         found: dict[int, Any] = {row.place: row for row in tx.execute(some)}
@@ -135,10 +134,8 @@ def _entry_of(row: Any) -> str | None:
 
 
 def _hash_of(row: Any) -> bytes | None:
-    """The leaf's hash: of its bytes, or as kept where retention took the bytes away."""
-    if row is None or row.leaf_hash is None:
-        return None
-    return hashlib.sha256(b"\x00" + row.bytes).digest() if isinstance(row.bytes, bytes) else bytes(row.leaf_hash)
+    """The leaf's hash as the entry has it; that its bytes make it `verification` has checked before."""
+    return None if row is None or row.leaf_hash is None else bytes(row.leaf_hash)
 
 
 def _checkpoints(tx: Connection) -> Iterator[Any]:
