@@ -10,7 +10,7 @@ from access import oauth, parties_routes, people_routes
 from access import routes as access_routes
 from access.networks import Network
 from access.tokens import Validator
-from app import health, openapi
+from app import docs, health, openapi
 from app.config import Settings
 from audit import log_routes, reward_routes
 from audit import routes as audit_routes
@@ -36,6 +36,7 @@ BLUEPRINTS = (
     audit_routes.blp,
     log_routes.blp,
     reward_routes.blp,
+    docs.blp,
     health.blp,
 )
 

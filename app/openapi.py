@@ -62,7 +62,7 @@ MORE = {
     "sign_in": ("401", "429"),
     "show_checkpoint": ("404",),
 }
-WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi")
+WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi", "show_docs", "show_docs_file")
 
 HEADERS = {
     "X-Request-Id": "the caller's own if it sent a sane one; names the request in the operator's log",

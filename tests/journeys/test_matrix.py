@@ -292,6 +292,8 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/enterprises/<uscc>/dossier": Row(SIGNATORY, 200, send=enterprise),
     "GET /v1/audit/entries": Row(frozenset({"compliance"}), 200),
     "GET /oauth/jwks": public(200),
+    "GET /docs": public(200),
+    "GET /docs/<name>": public(200, lambda stage, caller: Sent({"name": "start.js"})),
     "GET /log/checkpoint": public(404),  # nothing is sealed on this stage
     "GET /log/tile/<path:place>": public(404, lambda stage, caller: Sent({"path:place": "0/000.p/1"})),
     "GET /v1/audit/receipts/<entry_id>": Row(

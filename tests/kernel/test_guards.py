@@ -23,6 +23,8 @@ PUBLIC = {
     "POST /oauth/revoke",
     "GET /oauth/jwks",
     "GET /log/checkpoint",
+    "GET /docs",
+    "GET /docs/<name>",
     "GET /log/tile/<path:place>",
     "POST /v1/sessions",
     "POST /v1/invitations/accept",
