@@ -55,7 +55,8 @@ WITH asked AS MATERIALIZED (
                      operator, reference, salt, leaf_hash, bytes)
   SELECT gen_random_uuid()::text, now(), 'query.answered', 'client:' || holder.client, asked.key, asked.uscc,
          holder.institution, candidates.id, 'answered', true, 'OP-00042', NULL,
-         uuid_send(gen_random_uuid()), sha256(decode('00' || repeat('5a', {entry_bytes}), 'hex')), decode(repeat('5a', {entry_bytes}), 'hex')
+         uuid_send(gen_random_uuid()), sha256(decode('00' || repeat('5a', {entry_bytes}), 'hex')),
+         decode(repeat('5a', {entry_bytes}), 'hex')
   FROM asked, holder, candidates WHERE candidates.scope = 'query'
   RETURNING id
 )
