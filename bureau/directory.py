@@ -9,11 +9,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bureau.models import batch as batches
 from bureau.models import directory, open_batch
+from kernel import bulk
 from kernel import uscc as codes
 from kernel.errors import Invalid
 
 Line = tuple[str | None, str | None]  # name, division
-USCCS_AT_ONCE = 2_000
 
 
 def require_plausible(tx: Connection, uscc: str) -> None:
@@ -48,12 +48,10 @@ def current(tx: Connection, usccs: Iterable[str], batch: int | None = None) -> d
     sought, found = sorted(usccs), {}
     published = directory.join(batches, batches.c.id == directory.c.batch)
     columns = directory.c.uscc, directory.c.name, directory.c.division
-    for start in range(0, len(sought), USCCS_AT_ONCE):
-        some = directory.c.uscc.in_(sought[start : start + USCCS_AT_ONCE])
-        shown = batches.c.publication.is_not(None) | (batches.c.id == batch)
-        lines = select(*columns).select_from(published).where(some, shown)
-        for row in tx.execute(lines.order_by(batches.c.publication.nulls_last())).all():
-            found[row.uscc] = (row.name, row.division)
+    shown = batches.c.publication.is_not(None) | (batches.c.id == batch)
+    lines = select(*columns).select_from(published).where(bulk.among(tx, directory.c.uscc, sought), shown)
+    for row in tx.execute(lines.order_by(batches.c.publication.nulls_last())).all():
+        found[row.uscc] = (row.name, row.division)
     return found
 
 

@@ -34,7 +34,7 @@ from bureau.models import folio, open_batch, rejected_row
 from bureau.publications import publish, wait_in_line
 from bureau.records import Batch, Row, Unreadable
 from consent import consents
-from kernel import clock, keys
+from kernel import bulk, clock, keys
 from kernel import uscc as codes
 from kernel.errors import Conflict
 from kernel.idempotency import settle
@@ -222,9 +222,8 @@ def _count_repeats(tx: Connection, packets: Mapping[tuple[str, int], Packet]) ->
     for uscc, number in packets:
         by_class.setdefault(number, []).append(uscc)
     for number, usccs in by_class.items():
-        for some in _slices(usccs, vault.USCCS_AT_ONCE):
-            held = select(folio.c.marks).where(folio.c["class"] == number, folio.c.uscc.in_(some))
-            seen.update(array("Q", b"".join(tx.scalars(held).all())))
+        of_these = folio.c["class"] == number, bulk.among(tx, folio.c.uscc, usccs)
+        seen.update(array("Q", bulk.joined(tx, folio.c.marks, *of_these)))
     repeated = 0
     for _, marks in packets.values():
         for mark in marks:
@@ -274,10 +273,6 @@ def _directory_lines(accepted: Sequence[Accepted]) -> dict[str, directory.Line]:
             division = one.items.get(DIVISION_ITEM)
             lines[one.row.uscc] = (str(name), str(division) if division else None)
     return lines
-
-
-def _slices(sequence: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (sequence[start : start + size] for start in range(0, len(sequence), size))
 
 
 def _dumps(receipt: Receipt) -> str:

@@ -32,13 +32,13 @@ from bureau import folios
 from bureau.folios import Correction, Packet, Region
 from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, overlay, publication
-from kernel import ids, keys
+from kernel import bulk, ids, keys
 from kernel.keys import Altered, Key
 from kernel.prepared import Prepared
 
 AES_256_GCM = 1
 LATEST = 2**31 - 1
-USCCS_AT_ONCE = 2_000  # below SQLite's and PostgreSQL's limits on parameters
+FOLIO_COLUMNS = tuple(folio.c.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +95,10 @@ def store(tx: Connection, batch: int, part: int, packets: Mapping[tuple[str, int
         for here, (records, marks) in enumerate(packet.folios(), part):
             free = max(free, here + 1)
             ciphertext = encrypt_folio(key, uscc, number, batch, here, folios.pack(records))
-            rows.append(
-                {
-                    "uscc": uscc,
-                    "class": number,
-                    "batch": batch,
-                    "part": here,
-                    "record_count": len(records),
-                    "since": None,
-                    "key_version": key.version,
-                    "suite": AES_256_GCM,
-                    "marks": marks.tobytes(),
-                    "ciphertext": ciphertext,
-                }
-            )
+            place = uscc, number, batch, here
+            rows.append((*place, len(records), None, key.version, AES_256_GCM, marks.tobytes(), ciphertext))
     if rows:
-        tx.execute(insert(folio), rows)
+        bulk.write(tx, folio, FOLIO_COLUMNS, rows)
     return free
 
 
@@ -144,11 +132,9 @@ def _key_of(opened: Mapping[int, Key], row: Any) -> Key:
 def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
     """The newest data key of each enterprise, made where there is none. The caller commits."""
     sought, found = sorted(usccs), {}
-    for start in range(0, len(sought), USCCS_AT_ONCE):
-        some = sought[start : start + USCCS_AT_ONCE]
-        newest_last = select(data_key).where(data_key.c.uscc.in_(some)).order_by(data_key.c.version)
-        for row in tx.execute(newest_last).all():
-            found[row.uscc] = _unwrap(row.uscc, row.version, row.wrapped)
+    newest_last = select(data_key).where(bulk.among(tx, data_key.c.uscc, sought)).order_by(data_key.c.version)
+    for row in tx.execute(newest_last).all():
+        found[row.uscc] = _unwrap(row.uscc, row.version, row.wrapped)
     made = {uscc: keys.new_key() for uscc in sought if uscc not in found}
     if made:
         wrapping = keys.purpose("records")

@@ -87,8 +87,7 @@ def test_the_names_of_an_open_delivery_are_not_known_yet(house: House, monkeypat
     assert (count_lines(), current(code), name_in_answer(code, 1)) == (1, {}, None)
 
 
-def test_many_enterprises_are_looked_up_in_slices(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "USCCS_AT_ONCE", 3)
+def test_many_enterprises_are_looked_up_at_once(house: House) -> None:
     codes = [new_uscc() for _ in range(8)]
     deliver([named(code, f"演示{code}") for code in codes])
     assert current(*codes) == {code: (f"演示{code}", "320505") for code in codes}
