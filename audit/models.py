@@ -36,6 +36,9 @@ entry = Table(
     Column("salt", LargeBinary, nullable=False),
     Column("leaf_hash", LargeBinary, nullable=False),
     Column("bytes", LargeBinary),
+    # What review finds entries by, taken from the bytes: `trail.facet_of` and `trail.mask_of`.
+    Column("facet", String(200), nullable=False, server_default=""),
+    Column("classes", SmallInteger),
 )
 Index("uq_entry_actor_idempotency_key", entry.c.actor, entry.c.idempotency_key, unique=True)
 # What an enterprise's access log shows; its pages read as many rows as they show, whatever else is written of it.
@@ -48,6 +51,15 @@ Index(
     postgresql_where=text(IS_SHOWN),
     sqlite_where=text(IS_SHOWN),
 )
+# Review: the newest of those that a filter lets through stand together. An enterprise's questions have the index
+# above; what else is said of it has its own, so that a question writes to one of the two.
+IS_OTHER = "uscc IS NOT NULL AND type NOT IN ('{}')".format("', '".join(SHOWN))
+Index("ix_entry_other", entry.c.uscc, entry.c.id, postgresql_where=text(IS_OTHER), sqlite_where=text(IS_OTHER))
+Index("ix_entry_actor", entry.c.actor, entry.c.id)
+Index("ix_entry_facet", entry.c.facet, entry.c.id)
+for _name in ("institution", "operator", "consent", "classes"):
+    _said = text(f"{_name} IS NOT NULL")
+    Index(f"ix_entry_{_name}", entry.c[_name], entry.c.id, postgresql_where=_said, sqlite_where=_said)
 
 unsealed = Table("unsealed", metadata, Column("entry", String(36), primary_key=True))
 

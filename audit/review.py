@@ -13,6 +13,7 @@ from audit import trail
 from audit.events import Event
 from audit.models import IS_SHOWN
 from audit.models import entry as entries
+from audit.search import Place, search
 from kernel import clock
 from kernel.auth import Principal
 
@@ -36,23 +37,32 @@ def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> tup
     return shown, _next(rows, limit)
 
 
-def all_entries(tx: Connection, before: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
-    """All entries, newest first, with everything that they say and `operator` and `reference` in clear.
+def found(
+    tx: Connection, asked: Mapping[str, Any], place: Place, limit: int
+) -> tuple[list[dict[str, Any]], Place | None]:
+    """Entries that fit, newest first, with everything that they say and `operator` and `reference` in clear.
 
-    Of an entry past its retention only the columns beside its bytes are left. Returns as `access_log` does.
+    Of an entry past its retention only the columns beside its bytes are left. Arguments and errors as `search`.
     """
-    page = select(entries).order_by(entries.c.id.desc()).limit(limit)
-    rows = list(tx.execute(page if before is None else page.where(entries.c.id < before)))
-    return [_whole(row) for row in rows], _next(rows, limit)
+    rows, more = search(tx, asked, place, limit)
+    return [_whole(row) for row in rows], more
 
 
-def record_view(tx: Connection, by: Principal, what: str, shown: int, asked: Mapping[str, Any]) -> None:
-    """Write down that someone of the staff looked at something: who, what, with which filter, how much of it."""
-    told = {name: value for name, value in asked.items() if value is not None}
+def record_view(
+    tx: Connection, by: Principal, what: str, shown: int, asked: Mapping[str, Any], channel: str = "api"
+) -> None:
+    """Write down that someone of the staff looked at something: who, what, with which filter, how much of it.
+
+    A name of a person at a bank is no part of what the enterprise may read in a receipt: the operator that was
+    looked for stands as the entry's reference, of which its bytes hold only the salted digest.
+    """
+    told = {name: value for name, value in asked.items() if value is not None and name != "operator"}
     said = trail.Entry(
         type=Event.STAFF_VIEWED,
         actor=by.actor,
+        channel=channel,
         operator=by.person,
+        reference=asked.get("operator"),
         uscc=asked.get("uscc"),
         outcome="answered",
         detail={"what": what, "role": by.role, "shown": shown, "asked": told},
@@ -86,6 +96,7 @@ def _whole(row: Any) -> dict[str, Any]:
     document = orjson.loads(row.bytes) if row.bytes is not None else beside
     more = {name: document.get(name) for name in _MORE}
     in_clear = {"operator": row.operator, "reference": row.reference, "retained": row.bytes is not None}
+    in_clear["leaf"] = row.leaf
     return _line(document) | more | in_clear
 
 

@@ -3,12 +3,33 @@
 
 from marshmallow import Schema, fields, validate
 
+from audit.events import Event
 from kernel.cursors import MAX_PAGE_ROWS
+
+_WORD = validate.Regexp(r"[a-z][a-z0-9_.-]{0,39}\Z")
 
 
 class PageSchema(Schema):
     cursor = fields.String(validate=validate.Length(1, 128))
     limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_PAGE_ROWS))
+
+
+class FilterSchema(PageSchema):
+    """What entries are found by; all that is given must fit."""
+
+    institution = fields.String(validate=validate.Length(1, 64))
+    client = fields.String(validate=validate.Length(1, 64))
+    operator = fields.String(validate=validate.Length(1, 64))
+    uscc = fields.String(validate=validate.Length(1, 32))
+    consent = fields.String(validate=validate.Length(1, 36))
+    type = fields.String(validate=validate.OneOf([event.value for event in Event]))
+    outcome = fields.String(validate=_WORD)
+    rule = fields.String(validate=_WORD, metadata={"description": "the rule that refused"})
+    purpose = fields.String(validate=_WORD)
+    product = fields.String(validate=_WORD)
+    class_ = fields.Integer(data_key="class", attribute="class", validate=validate.Range(1, 7))
+    since = fields.AwareDateTime("iso", data_key="from", metadata={"description": "from this instant on"})
+    until = fields.AwareDateTime("iso", data_key="to", metadata={"description": "before this instant"})
 
 
 class AccessSchema(Schema):
@@ -48,9 +69,11 @@ class EntrySchema(AccessSchema):
     billable = fields.Boolean(required=True)
     of = fields.String(required=True, allow_none=True, metadata={"description": "the entry that this one repeats"})
     detail = fields.Dict(required=True, allow_none=True)
+    leaf = fields.Integer(required=True, allow_none=True, metadata={"description": "its place on the log, once sealed"})
     retained = fields.Boolean(required=True, metadata={"description": "false: past its retention, only this is left"})
 
 
 class EntryListSchema(Schema):
+    size = fields.Integer(required=True, metadata={"description": "leaves of the log when the first page was read"})
     entries = fields.List(fields.Nested(EntrySchema), required=True)
     next_cursor = fields.String(required=True, allow_none=True)

@@ -12,7 +12,7 @@ text and the salt stand beside the bytes.
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,7 @@ from kernel.idempotency import in_flight, require_same
 from kernel.prepared import Prepared
 
 MAX_ENTRY_BYTES = 64 * 1024
+FACETS = ("type", "outcome", "rule", "purpose", "product")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,31 +93,50 @@ def append(tx: Connection, said: Entry) -> datetime:
 
     Raises TooLarge beyond MAX_ENTRY_BYTES and IntegrityError where its Idempotency-Key is taken.
     """
-    time, salt = clock.now(), secrets.token_bytes(16)
-    leaf = canonical.encode(_document(said, time, salt))
+    time = clock.now()
+    _INSERT.run(tx, row_of(said, time))
+    return time
+
+
+def row_of(said: Entry, time: datetime) -> dict[str, Any]:
+    """The row that an entry of this time is written as. Raises TooLarge beyond MAX_ENTRY_BYTES."""
+    salt = secrets.token_bytes(16)
+    document = _document(said, time, salt)
+    leaf = canonical.encode(document)
     if len(leaf) > MAX_ENTRY_BYTES:
         raise TooLarge(f"an entry of {len(leaf)} bytes exceeds {MAX_ENTRY_BYTES}")
-    _INSERT.run(
-        tx,
-        {
-            "id": said.id,
-            "time": time,
-            "type": said.type.value,
-            "actor": said.actor,
-            "idempotency_key": said.idempotency_key,
-            "uscc": said.uscc,
-            "institution": said.institution,
-            "consent": said.consent,
-            "outcome": said.outcome,
-            "billable": said.billable,
-            "operator": said.operator,
-            "reference": said.reference,
-            "salt": salt,
-            "leaf_hash": leaf_hash(leaf),
-            "bytes": leaf,
-        },
-    )
-    return time
+    return {
+        "id": said.id,
+        "time": time,
+        "type": said.type.value,
+        "actor": said.actor,
+        "idempotency_key": said.idempotency_key,
+        "uscc": said.uscc,
+        "institution": said.institution,
+        "consent": said.consent,
+        "outcome": said.outcome,
+        "billable": said.billable,
+        "operator": said.operator,
+        "reference": said.reference,
+        "salt": salt,
+        "leaf_hash": leaf_hash(leaf),
+        "bytes": leaf,
+        "facet": facet_of(document),
+        "classes": mask_of(document.get("classes")),
+    }
+
+
+def facet_of(document: Mapping[str, Any]) -> str:
+    """What kind of thing an entry tells of: type, outcome, rule, purpose and product in one word each, `-` for none.
+
+    There are some hundreds of them, whatever the number of entries: so one index serves five filters.
+    """
+    return " ".join(document.get(name) or "-" for name in FACETS)
+
+
+def mask_of(classes: Iterable[int] | None) -> int | None:
+    """Classes as bits, class 1 the lowest; None where an entry does not speak of classes."""
+    return None if classes is None else sum(1 << number - 1 for number in set(classes))
 
 
 def find_keyed(tx: Connection, actor: str, key: str, request_digest: str) -> dict[str, Any] | None:

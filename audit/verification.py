@@ -93,6 +93,8 @@ def check(row: Any) -> str | None:
     for name in _INDEXED:
         if document.get(name) != getattr(row, name):
             return f"edited: its column {name} differs from its bytes"
+    if trail.facet_of(document) != row.facet or trail.mask_of(document.get("classes")) != row.classes:
+        return "edited: what review finds it by differs from its bytes"
     if document.get("time") != _written(row.time):
         return "edited: its column time differs from its bytes"
     for name in _SALTED:

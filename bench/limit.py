@@ -52,11 +52,11 @@ WITH asked AS MATERIALIZED (
   ORDER BY batch.publication DESC LIMIT 1
 ), written AS (
   INSERT INTO entry (id, time, type, actor, idempotency_key, uscc, institution, consent, outcome, billable,
-                     operator, reference, salt, leaf_hash, bytes)
+                     operator, reference, salt, leaf_hash, bytes, facet, classes)
   SELECT gen_random_uuid()::text, now(), 'query.answered', 'client:' || holder.client, asked.key, asked.uscc,
          holder.institution, candidates.id, 'answered', true, 'OP-00042', NULL,
          uuid_send(gen_random_uuid()), sha256(decode('00' || repeat('5a', {entry_bytes}), 'hex')),
-         decode(repeat('5a', {entry_bytes}), 'hex')
+         decode(repeat('5a', {entry_bytes}), 'hex'), 'query.answered answered - pre_loan records', 127
   FROM asked, holder, candidates WHERE candidates.scope = 'query'
   RETURNING id
 )

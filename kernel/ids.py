@@ -3,6 +3,7 @@
 
 import secrets
 import time
+from datetime import datetime
 from uuid import UUID
 
 SECRET_BYTES = 32  # 256 bits: tokens and client secrets
@@ -14,6 +15,11 @@ def new_id() -> str:
     random = secrets.randbits(74)
     value = (milliseconds << 80) | (0x7 << 76) | ((random >> 62) << 64) | (0b10 << 62) | (random & (2**62 - 1))
     return str(UUID(int=value))
+
+
+def first_at(instant: datetime) -> str:
+    """The smallest id of an instant's millisecond: what was made earlier sorts before it, what comes later after."""
+    return str(UUID(int=(int(instant.timestamp() * 1000) << 80) | (0x7 << 76) | (0b10 << 62)))
 
 
 def new_secret() -> str:

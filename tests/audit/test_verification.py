@@ -102,6 +102,9 @@ def test_checking_changes_nothing_and_finds_the_same_again(trio: list[Any]) -> N
         ("bytes", None),
         ("bytes", b""),
         ("bytes", b"{}"),
+        ("facet", "query.answered answered - post_loan records"),
+        ("classes", None),
+        ("classes", 127),
     ],
 )
 def test_an_edited_column_names_its_entry(trio: list[Any], name: str, value: Any) -> None:
@@ -187,7 +190,8 @@ def test_bytes_rewritten_with_their_leaf_hash_and_columns_are_not_found_before_s
     trio: list[Any],
 ) -> None:
     """The limit that the module states: from here on only the signed tree tells."""
-    change(trio[1], **rewritten(trio[1], purpose="post_loan"))
+    kind = "query.answered answered - post_loan records"
+    change(trio[1], **rewritten(trio[1], purpose="post_loan"), facet=kind)
     change(trio[2], **rewritten(trio[2], uscc="elsewhere"), uscc="elsewhere")
     assert named() == set()
 
