@@ -205,7 +205,7 @@ def _note(tx: Connection, event: Event, row: Any, by: Act, detail: Mapping[str, 
         channel=by.channel,
         institution=row.id,
         institution_name=row.name,
-        detail=detail,
+        detail={"kind": row.kind, **(detail or {})},
     )
     trail.append(tx, said)
 

@@ -12,7 +12,7 @@ from access.networks import Network
 from access.tokens import Validator
 from app import docs, health, openapi
 from app.config import Settings
-from audit import log_routes, reward_routes
+from audit import log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
 from bureau import catalogue, coverage_routes, pages, source_routes
 from bureau import routes as bureau_routes
@@ -34,6 +34,7 @@ BLUEPRINTS = (
     coverage_routes.blp,
     pages.blp,
     audit_routes.blp,
+    review_routes.blp,
     log_routes.blp,
     reward_routes.blp,
     docs.blp,

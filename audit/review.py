@@ -9,15 +9,17 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, literal, select, text, tuple_
 
-from audit import trail
+from audit import search, trail
 from audit.events import Event
 from audit.models import IS_SHOWN
 from audit.models import entry as entries
-from audit.search import Place, search
+from audit.search import Place
 from kernel import clock
 from kernel.auth import Principal
+from kernel.errors import NotFound
 
-_ABOVE_ALL = "g"  # sorts above every id, which begins with a hexadecimal digit
+INSTITUTION, ENTERPRISE, COMPLIANCE = "institution", "enterprise", "compliance"
+REVIEWS = "audit:read"  # the scope
 
 
 def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
@@ -30,7 +32,7 @@ def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> tup
     # the enterprise is a range, not an equality: else PostgreSQL may walk all entries by id in search of it.
     place = tuple_(entries.c.uscc, entries.c.id)
     page = select(entries.c.id, entries.c.bytes).where(
-        place < tuple_(literal(uscc), literal(before or _ABOVE_ALL)), entries.c.uscc >= uscc, text(IS_SHOWN)
+        place < tuple_(literal(uscc), literal(before or search.ABOVE_ALL)), entries.c.uscc >= uscc, text(IS_SHOWN)
     )
     rows = list(tx.execute(page.order_by(entries.c.uscc.desc(), entries.c.id.desc()).limit(limit)))
     shown = [_line(orjson.loads(row.bytes)) for row in rows if row.bytes is not None]
@@ -44,8 +46,39 @@ def found(
 
     Of an entry past its retention only the columns beside its bytes are left. Arguments and errors as `search`.
     """
-    rows, more = search(tx, asked, place, limit)
+    rows, more = search.search(tx, asked, place, limit)
     return [_whole(row) for row in rows], more
+
+
+def timeline(
+    tx: Connection, name: str, value: str, after: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """All on the trail of one consent or enterprise (`name`: consent, uscc), in order, a page behind `after`."""
+    rows = search.onwards(tx, name, value, after or "", limit)
+    return [_whole(row) for row in rows], _next(rows, limit)
+
+
+def one_for(tx: Connection, by: Principal, entry_id: str) -> dict[str, Any]:
+    """An entry as its party may see it; raises NotFound for anyone else.
+
+    Who at the institution asked, and with which reference of its own, is told to the institution and to compliance;
+    the enterprise gets what a receipt tells.
+    """
+    row = search.one(tx, entry_id)
+    party = party_of(row, by) if row is not None else None
+    if party is None:
+        raise NotFound(f"no entry {entry_id} of yours")
+    shown = _whole(row)
+    return shown if party != ENTERPRISE else shown | {"operator": None, "reference": None}
+
+
+def party_of(row: Any, by: Principal) -> str | None:
+    """As what a caller may see an entry: as the institution that asked, as compliance, as the enterprise, or not."""
+    if by.institution is not None and row.institution == by.institution.id:
+        return INSTITUTION
+    if REVIEWS in by.scopes:
+        return COMPLIANCE
+    return ENTERPRISE if by.uscc is not None and row.uscc == by.uscc else None
 
 
 def record_view(

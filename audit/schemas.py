@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the audit routes take and give."""
 
+from datetime import UTC, date, datetime
+
 from marshmallow import Schema, fields, validate
 
 from audit.events import Event
 from kernel.cursors import MAX_PAGE_ROWS
 
 _WORD = validate.Regexp(r"[a-z][a-z0-9_.-]{0,39}\Z")
+
+_SANE = validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC))
+_SANE_DAY = validate.Range(date(2000, 2, 1), date(2999, 12, 31))
 
 
 class PageSchema(Schema):
@@ -28,8 +33,10 @@ class FilterSchema(PageSchema):
     purpose = fields.String(validate=_WORD)
     product = fields.String(validate=_WORD)
     class_ = fields.Integer(data_key="class", attribute="class", validate=validate.Range(1, 7))
-    since = fields.AwareDateTime("iso", data_key="from", metadata={"description": "from this instant on"})
-    until = fields.AwareDateTime("iso", data_key="to", metadata={"description": "before this instant"})
+    since = fields.AwareDateTime(
+        "iso", data_key="from", validate=_SANE, metadata={"description": "from this instant on"}
+    )
+    until = fields.AwareDateTime("iso", data_key="to", validate=_SANE, metadata={"description": "before this instant"})
 
 
 class AccessSchema(Schema):
@@ -77,3 +84,30 @@ class EntryListSchema(Schema):
     size = fields.Integer(required=True, metadata={"description": "leaves of the log when the first page was read"})
     entries = fields.List(fields.Nested(EntrySchema), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
+
+
+class TimelineSchema(Schema):
+    entries = fields.List(fields.Nested(EntrySchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class PeriodSchema(Schema):
+    first = fields.Date(required=True, data_key="from", validate=_SANE_DAY)
+    last = fields.Date(required=True, data_key="to", validate=_SANE_DAY)
+
+
+class FindingSchema(Schema):
+    rule = fields.String(required=True)
+    day = fields.Date(required=True)
+    reason = fields.String(required=True)
+    count = fields.Integer(required=True)
+    limit = fields.Integer(required=True, metadata={"description": "from this count on there is a finding"})
+    about = fields.Dict(required=True)
+    evidence = fields.List(fields.String(), required=True, metadata={"description": "ids of the first 20 entries"})
+
+
+class FindingListSchema(Schema):
+    from_ = fields.Date(required=True, data_key="from")
+    to = fields.Date(required=True)
+    findings = fields.List(fields.Nested(FindingSchema), required=True)
+    more = fields.Boolean(required=True, metadata={"description": "true: only the first 1,000 are listed"})

@@ -105,6 +105,27 @@ def search(tx: Connection, asked: Mapping[str, Any], place: Place, limit: int) -
     return shown, more
 
 
+def onwards(tx: Connection, name: str, value: str, after: str, limit: int) -> list[Any]:
+    """Rows of one consent or enterprise (`name`: consent, uscc) in the order of the entries, behind the id `after`."""
+    column = entries.c[name]
+    place = tuple_(column, entries.c.id) > tuple_(literal(value), literal(after))
+    parts = [text(IS_SHOWN), text(IS_OTHER)] if name == "uscc" else [text("true")]
+    walks = []
+    for part in parts:
+        walk = select(entries.c.id).where(place, column <= value, column.is_not(None), part)
+        walks.append(walk.order_by(column, entries.c.id).limit(limit).subquery())
+    merged = union_all(*(select(walk.c.id) for walk in walks)).subquery()
+    found = select(merged.c.id).order_by(merged.c.id).limit(limit).subquery()
+    page = select(entries, leaves.c.index.label("leaf")).join(found, found.c.id == entries.c.id)
+    return list(tx.execute(page.outerjoin(leaves, leaves.c.entry == entries.c.id).order_by(entries.c.id)))
+
+
+def one(tx: Connection, entry_id: str) -> Any:
+    """The row of an entry with its `leaf` index; None if there is none."""
+    page = select(entries, leaves.c.index.label("leaf")).outerjoin(leaves, leaves.c.entry == entries.c.id)
+    return tx.execute(page.where(entries.c.id == entry_id)).one_or_none()
+
+
 def facets(tx: Connection, asked: Mapping[str, Any]) -> list[str]:
     """The kinds of entries that there are and that fit: one step along the index for each that there is."""
     known = select(func.min(entries.c.facet).label("facet")).cte("known", recursive=True)

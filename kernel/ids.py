@@ -3,7 +3,7 @@
 
 import secrets
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 SECRET_BYTES = 32  # 256 bits: tokens and client secrets
@@ -20,6 +20,11 @@ def new_id() -> str:
 def first_at(instant: datetime) -> str:
     """The smallest id of an instant's millisecond: what was made earlier sorts before it, what comes later after."""
     return str(UUID(int=(int(instant.timestamp() * 1000) << 80) | (0x7 << 76) | (0b10 << 62)))
+
+
+def instant_of(made: str) -> datetime:
+    """The millisecond in which an id was made."""
+    return datetime.fromtimestamp((UUID(made).int >> 80) / 1000, UTC)
 
 
 def new_secret() -> str:

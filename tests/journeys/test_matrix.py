@@ -291,6 +291,21 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/enterprises/<uscc>/access-log": Row(SIGNATORY, 200, send=enterprise),
     "GET /v1/enterprises/<uscc>/dossier": Row(SIGNATORY, 200, send=enterprise),
     "GET /v1/audit/entries": Row(frozenset({"compliance"}), 200),
+    "GET /v1/audit/entries/<entry_id>": Row(
+        frozenset({"signatory", "compliance", *(bank for bank in BANKS if bank.startswith("bank:"))}),
+        200,
+        404,
+        send=lambda stage, caller: Sent({"entry_id": stage.answered}),
+    ),
+    "GET /v1/audit/consents/<consent_id>/timeline": Row(
+        frozenset({"compliance"}), 200, send=lambda stage, caller: Sent({"consent_id": stage.consent})
+    ),
+    "GET /v1/audit/enterprises/<uscc>/timeline": Row(frozenset({"compliance"}), 200, send=enterprise),
+    "GET /v1/audit/findings": Row(
+        frozenset({"compliance"}),
+        200,
+        send=lambda stage, caller: Sent(query={"from": "2026-01-01", "to": "2026-01-31"}),
+    ),
     "GET /oauth/jwks": public(200),
     "GET /docs": public(200),
     "GET /docs/<name>": public(200, lambda stage, caller: Sent({"name": "start.js"})),

@@ -37,6 +37,7 @@ ANY_TOKEN = {
     "POST /v1/people/me/totp/confirm",
     "POST /v1/people/me/password",
     "GET /v1/audit/receipts/<entry_id>",
+    "GET /v1/audit/entries/<entry_id>",
 }
 HELD = {*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}.union(*people.ROLE_SCOPES.values())
 
