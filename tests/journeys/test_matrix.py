@@ -66,6 +66,7 @@ class Sent:
     json: Any = None
     form: Mapping[str, str] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -302,9 +303,7 @@ OWNERSHIP: dict[str, Row] = {
     ),
     "GET /v1/audit/enterprises/<uscc>/timeline": Row(frozenset({"compliance"}), 200, send=enterprise),
     "GET /v1/audit/findings": Row(
-        frozenset({"compliance"}),
-        200,
-        send=lambda stage, caller: Sent(query={"from": "2026-01-01", "to": "2026-01-31"}),
+        frozenset({"compliance"}), 200, send=lambda *_: Sent(query={"from": "2026-01-01", "to": "2026-01-31"})
     ),
     "GET /oauth/jwks": public(200),
     "GET /docs": public(200),
@@ -400,7 +399,8 @@ def test_every_cell(house: House, app: Flask, caller: str) -> None:
         for name, value in sent.path.items():
             path = path.replace(f"<{name}>", value)
         body = {"data": sent.form} if sent.form else {"json": sent.json} if sent.json is not None else {}
-        answer = app.test_client().open(path, method=method, headers={**asking_now.header, **sent.headers}, **body)
+        headers = {**asking_now.header, **sent.headers}
+        answer = app.test_client().open(path, method=method, headers=headers, query_string=sent.query, **body)
         if answer.status_code != (told := expected(access, row, asking_now)):
             wrong.append(f"{route}: {answer.status_code} instead of {told}")
         owned = row.owners is None or caller in row.owners
