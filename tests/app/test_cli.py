@@ -259,3 +259,20 @@ def test_the_service_is_stopped_and_started_at_the_counter(bureau: Bureau) -> No
     for wrong in (["stop", "client", "--reason", "x"], ["stop", "all", "x", "--reason", "x"], ["start", "client"]):
         assert "name the client's" in bureau(*wrong).complaint
     assert "no client nobody" in bureau("stop", "client", "nobody", "--reason", "x").complaint
+
+
+def test_findings_are_listed_and_backtested_at_the_counter_and_the_view_is_an_entry(bureau: Bureau) -> None:
+    enterprise, bank = factories.new_uscc(), factories.bank()
+    for _ in range(10):
+        bureau("query", "--as", bank, "--uscc", enterprise, "--purpose", "pre_loan", "--operator", "OP-1", "--json")
+    found = bureau("findings", "--json")
+    assert found.code == 0
+    (told,) = found.json["findings"]
+    assert (told["rule"], told["count"], len(told["evidence"]), told["limit"]) == ("repeated-refusals", 10, 10, 10)
+    assert told["evidence"][0] in bureau("findings").out
+    with db.reading() as reading:
+        assert reading.scalar(text("SELECT count(*) FROM entry WHERE type = 'staff.viewed'")) == 2
+    backtest = bureau("findings", "--backtest", str(int(told["day"][:4])), "--json").json["findings"]
+    assert backtest["repeated-refusals"] == {"0.5": 1, "1.0": 1, "2.0": 0}
+    wrong = bureau("findings", "--from", "2026-02-01", "--to", "2026-01-01", "--json")
+    assert (wrong.code, wrong.json["error"]) == (2, "invalid-field")

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Engine, MetaData, bindparam, text
 
 from access import clients
 from app import counter, database
+from audit import trail
+from audit.events import Event
 from consent import consents, store
 from kernel import canonical, clock, db, keys, signing
 from tests import factories
@@ -69,6 +71,7 @@ def test_a_bureau_of_the_first_version_is_upgraded_with_its_consents(open_house:
             text("INSERT INTO consent_version (consent, version, document) VALUES ('c-1', 1, :document)"),
             {"document": canonical.encode(document)},
         )
+        _write_as_the_first_version_did(tx, enterprise)
     database.upgrade(engine, root)
     with db.transaction() as tx:
         assert differences(tx) == []
@@ -83,6 +86,16 @@ def test_a_bureau_of_the_first_version_is_upgraded_with_its_consents(open_house:
     with db.reading() as reading:
         assert [bool(version["signature"]) for version in store.history(reading, "c-1")] == [False, True]
         assert counter.verify(reading).ok
+
+
+def _write_as_the_first_version_did(tx: Connection, enterprise: str) -> None:
+    """An entry without what review finds it by; that `verify` is content afterwards shows that it was filled in."""
+    said = trail.Entry(type=Event.QUERY_REFUSED, actor="counter", uscc=enterprise, rule="no-consent", classes=(2, 7))
+    row = trail.row_of(said, clock.now())
+    del row["facet"], row["classes"]
+    places = ", ".join(f":{name}" for name in row)
+    statement = text(f"INSERT INTO entry ({', '.join(row)}) VALUES ({places})")
+    tx.execute(statement.bindparams(bindparam("time", type_=db.Instant)), row)
 
 
 def _empty(tx: Connection) -> None:
