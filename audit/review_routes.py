@@ -8,12 +8,13 @@ from flask import Response
 from audit import acts, review, trail
 from audit.schemas import EntrySchema, FindingListSchema, PageSchema, PeriodSchema, TimelineSchema
 from kernel import auth, cursors, db
-from kernel.errors import Invalid
+from kernel.errors import Invalid, NotFound
 from kernel.web import Blueprint, json_response
 
 blp = Blueprint("review", __name__, url_prefix="/v1/audit", description="What compliance looks at")
 MAX_DAYS = 31
 MAX_FINDINGS = 1_000
+MAX_CHARS = {"consent": 36, "uscc": 32}
 
 
 @blp.route("/entries/<entry_id>")
@@ -67,9 +68,11 @@ def list_findings(asked: dict[str, Any]) -> Response:
 
 
 def _timeline(name: str, value: str, asked: dict[str, Any]) -> Response:
+    if len(value) > MAX_CHARS[name]:
+        raise NotFound(f"no {name} is longer than {MAX_CHARS[name]} characters")
     after = cursors.decode(asked.get("cursor"))
     with trail.recording(only_the_entry=True) as tx:
         page, last = review.timeline(tx, name, value, after, asked["limit"])
-        about = {name: value, "uscc": page[0]["uscc"] if page else None, "after": after}
+        about = {"uscc": page[0]["uscc"] if page else None, name: value, "after": after}
         review.record_view(tx, auth.caller(), "audit-timeline", len(page), about)
     return json_response({"entries": page, "next_cursor": cursors.encode(last) if last else None})

@@ -264,7 +264,7 @@ def test_the_service_is_stopped_and_started_at_the_counter(bureau: Bureau) -> No
 def test_findings_are_listed_and_backtested_at_the_counter_and_the_view_is_an_entry(bureau: Bureau) -> None:
     enterprise, bank = factories.new_uscc(), factories.bank()
     for _ in range(10):
-        bureau("query", "--as", bank, "--uscc", enterprise, "--purpose", "pre_loan", "--operator", "OP-1", "--json")
+        bureau("query", "--institution", bank, "--uscc", enterprise, "--operator", "OP-1")
     found = bureau("findings", "--json")
     assert found.code == 0
     (told,) = found.json["findings"]

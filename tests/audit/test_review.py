@@ -118,3 +118,13 @@ def test_a_person_at_the_bank_whom_compliance_looked_for_stands_in_no_bytes(clie
     (view,) = client.get("/v1/audit/entries?type=staff.viewed", headers=officer()).json["entries"]
     assert view["reference"] == OPERATOR
     assert OPERATOR not in str(view["detail"])
+
+
+def test_a_view_that_found_nothing_tells_what_was_looked_for(client: FlaskClient) -> None:
+    enterprise = factories.new_uscc()
+    assert client.get(f"/v1/audit/enterprises/{enterprise}/timeline", headers=officer()).json["entries"] == []
+    (view,) = client.get("/v1/audit/entries?type=staff.viewed", headers=officer()).json["entries"]
+    assert (view["uscc"], view["detail"]["shown"]) == (enterprise, 0)
+    for too_long in ("enterprises", "consents"):
+        answer = client.get(f"/v1/audit/{too_long}/{'9' * 37}/timeline", headers=officer())
+        assert_problem(answer, 404, "not-found")
