@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from access import clients, institutions, sources
 from app.config import Settings
 from audit import trail, verification
-from bureau import answers, catalogue, directory
+from bureau import answers, catalogue, directory, holdings
 from bureau.disclosure import Answer, disclose
 from consent import consents, grants, suspension
 from consent import verification as consent_verification
@@ -102,8 +102,9 @@ def ask(
 
 
 def verify(reading: Connection, published: Path | None = None) -> verification.Report:
-    """The check of the trail (and of the log as `published`), with the faults of consents among the others."""
-    report, found = verification.verify(reading, published), tuple(consent_verification.faults(reading))
+    """The check of the trail (and of the log as `published`), with the faults of consents and of the vault."""
+    report = verification.verify(reading, published)
+    found = (*consent_verification.faults(reading), *holdings.faults(reading))
     return replace(report, ok=report.ok and not found, faults=report.faults + found)
 
 

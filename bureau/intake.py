@@ -28,6 +28,7 @@ from audit.events import Event
 from bureau import catalogue, coverage, directory, vault
 from bureau.catalogue import Catalogue, Dataset
 from bureau.folios import Entry, Packet
+from bureau.holdings import Held, mark_of
 from bureau.judging import CONSENT_BASES, Accepted, Rejected, judge
 from bureau.models import batch as batches
 from bureau.models import folio, open_batch, rejected_row
@@ -78,6 +79,7 @@ class _Opened:
     rows_done: int
     parts_done: int
     receipt: Receipt
+    held: Held  # what its entry will say that the vault must hold
 
 
 def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Receipt:
@@ -111,8 +113,11 @@ def _open(batch: Batch) -> _Opened | Receipt:
             return _begin(tx, batch)
         if held.publication is not None:
             return Receipt(**{**orjson.loads(held.receipt), "duplicate": True})
-        so_far = Receipt(**orjson.loads(held.progress))
-        return _Opened(held.id, clock.rfc3339(held.received_at), held.rows_done, held.parts_done, so_far)
+        told = orjson.loads(held.progress)
+        summed = Held(told["accepted"], int(told.pop("records", "0"), 16))
+        return _Opened(
+            held.id, clock.rfc3339(held.received_at), held.rows_done, held.parts_done, Receipt(**told), summed
+        )
 
 
 def _begin(tx: Connection, batch: Batch) -> _Opened:
@@ -121,7 +126,7 @@ def _begin(tx: Connection, batch: Batch) -> _Opened:
     number: int = tx.execute(insert(batches).values(**values).returning(batches.c.id)).scalar_one()
     receipt = Receipt(str(number), batch.feed)
     tx.execute(insert(open_batch).values(batch=number, rows_done=0, parts_done=0, progress=_dumps(receipt)))
-    return _Opened(number, clock.rfc3339(now), 0, 0, receipt)
+    return _Opened(number, clock.rfc3339(now), 0, 0, receipt, Held())
 
 
 def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[Row | Unreadable]) -> _Opened:
@@ -143,7 +148,9 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
     directory.note(tx, opened.batch, _directory_lines(accepted))
     receipt = Receipt(**asdict(opened.receipt))
     receipt.count(judged, repeated)
-    return _advance(tx, opened, len(chunk), parts, receipt)
+    held = Held(opened.held.count, opened.held.total)
+    held.add(record.body for packet in packets.values() for record in packet.records)
+    return _advance(tx, opened, len(chunk), parts, receipt, held)
 
 
 def _claim(tx: Connection, opened: _Opened) -> None:
@@ -154,11 +161,12 @@ def _claim(tx: Connection, opened: _Opened) -> None:
         raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
 
 
-def _advance(tx: Connection, opened: _Opened, rows: int, parts: int, receipt: Receipt) -> _Opened:
+def _advance(tx: Connection, opened: _Opened, rows: int, parts: int, receipt: Receipt, held: Held) -> _Opened:
     done = opened.rows_done + rows
-    values = {"rows_done": done, "parts_done": parts, "progress": _dumps(receipt)}
+    progress = orjson.dumps({**asdict(receipt), "records": held.hex}).decode()
+    values = {"rows_done": done, "parts_done": parts, "progress": progress}
     tx.execute(update(open_batch).where(open_batch.c.batch == opened.batch).values(**values))
-    return _Opened(opened.batch, opened.received_at, done, parts, receipt)
+    return _Opened(opened.batch, opened.received_at, done, parts, receipt, held)
 
 
 def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
@@ -170,6 +178,7 @@ def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
     tx.execute(update(batches).where(batches.c.id == opened.batch).values(publication=number, receipt=receipt))
     detail = {**asdict(opened.receipt), "source": batch.source, "digest": batch.digest, "basis": batch.basis}
     del detail["duplicate"]
+    detail["records"] = opened.held.hex
     said = trail.Entry(
         type=Event.BATCH_RECEIVED, actor=f"source:{batch.source}", channel="counter", publication=number, detail=detail
     )
@@ -182,13 +191,10 @@ def _packets(
 ) -> dict[tuple[str, int], Packet]:
     """The accepted rows as records, by enterprise and class, each with the mark of its row."""
     packets: dict[tuple[str, int], Packet] = {}
-    mark = keys.purpose("marks").mac64
     for one in accepted:
         row, dataset = one.row, known.datasets[one.row.dataset]
         event_date = orjson.dumps(row.event_date)
-        content = mark(
-            b"\0".join((batch.source.encode(), dataset.code.encode(), row.uscc.encode(), event_date, one.items_json))
-        )
+        content = mark_of(batch.source, dataset.code, row.uscc, event_date, one.items_json)
         raw = b'"raw":%b,' % one.raw_json if one.raw_json else b""
         body = b'{"event_date":%b,"id":"%d.%d.%b","items":%b,%b"received_at":"%b","source":"%b"}' % (
             event_date,

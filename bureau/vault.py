@@ -104,9 +104,21 @@ def store(tx: Connection, batch: int, part: int, packets: Mapping[tuple[str, int
 
 def read(tx: Connection, uscc: str, rows: Sequence[Any]) -> list[list[Region]]:
     """Open some of an enterprise's folio rows (for compaction): the regions of each, in the rows' order."""
-    held = tx.execute(select(data_key.c.version, data_key.c.wrapped).where(data_key.c.uscc == uscc))
-    opened = {version: _unwrap(uscc, version, wrapped) for version, wrapped in held}
-    return [_open_folio(opened, uscc, getattr(row, "class"), row) for row in rows]
+    opened = held_keys(tx, [uscc]).get(uscc, {})
+    return [open_row(opened, row) for row in rows]
+
+
+def held_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, dict[int, Key]]:
+    """All data keys of some enterprises, by USCC and version."""
+    opened: dict[str, dict[int, Key]] = {}
+    for row in tx.execute(select(data_key).where(bulk.among(tx, data_key.c.uscc, usccs))):
+        opened.setdefault(row.uscc, {})[row.version] = _unwrap(row.uscc, row.version, row.wrapped)
+    return opened
+
+
+def open_row(opened: Mapping[int, Key], row: Any) -> list[Region]:
+    """The regions of one folio row, `opened` by its enterprise's keys; raises Altered where it does not open."""
+    return _open_folio(opened, row.uscc, getattr(row, "class"), row)
 
 
 def encrypt_folio(key: Key, uscc: str, number: int, batch: int, part: int, packed: bytes) -> bytes:

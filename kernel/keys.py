@@ -75,6 +75,11 @@ class Key:
         """A keyed 64-bit fingerprint (BLAKE2b): equal for equal messages, telling nothing else."""
         return int.from_bytes(hashlib.blake2b(message, key=self._secret, digest_size=8).digest(), "little")
 
+    def mac256(self, message: bytes) -> int:
+        """A keyed 256-bit digest (BLAKE2b), of another family than `mac64`."""
+        hashed = hashlib.blake2b(message, key=self._secret, digest_size=32, person=b"records")
+        return int.from_bytes(hashed.digest(), "little")
+
 
 def new_key(version: int = 1) -> Key:
     return Key(secrets.token_bytes(KEY_BYTES), version)

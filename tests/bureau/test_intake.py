@@ -178,6 +178,7 @@ def test_a_batch_is_on_the_trail_with_its_source_its_digest_and_its_counts(house
     receipt = deliver([registration(1, ENTERPRISES[0]), registration(2, "nobody")], digest="e" * 64, source="S02")
     (entry,) = entries("batch.received")
     assert (entry["actor"], entry["publication"]) == ("source:S02", 1)
+    assert len(entry["detail"].pop("records")) == 64
     assert entry["detail"] == {
         "batch": receipt.batch, "feed": "test-feed", "rows": 2, "accepted": 1, "rejected": 1, "repeated": 0,
         "reasons": {"invalid-uscc": 1}, "warnings": {}, "source": "S02", "digest": "e" * 64,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two deliveries at once, and one that is killed again and again: each ends as a clean one would."""
 
+import hashlib
 import os
 import random
 import signal
@@ -18,7 +19,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from audit import verification
-from bureau import intake
+from bureau import holdings, intake, vault
 from bureau.intake import Receipt
 from bureau.models import batch as batches
 from bureau.models import data_key, folio, open_batch, publication
@@ -32,6 +33,7 @@ from tests.conftest import House
 from tests.factories import new_uscc, registration
 
 KILLS, ROWS, CHUNK_ROWS = 10, 900, 10
+LOADS, LOAD_ROWS = 50, 120
 ENTERPRISES = [new_uscc() for _ in range(7)]
 
 
@@ -133,6 +135,51 @@ def test_a_delivery_killed_again_and_again_ends_as_a_clean_one(open_house: House
         ]
         assert _records(code) == expected
     assert factories.deliver(delivered(), digest="a" * 64).duplicate is True
+
+
+def test_fifty_loads_killed_at_random_moments_hold_what_a_clean_one_holds(open_house: House) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)  # noqa: T201  # pytest shows it where the test fails
+    chance, cut, receipts = random.Random(seed), 0, []
+    clean = factories.deliver(delivered(LOAD_ROWS), digest="c" * 64)
+    with _nursery(open_house) as nursery:
+        for load in range(LOADS):
+            nursery.start(f"{load:064x}", LOAD_ROWS)
+            for _ in range(chance.randrange(LOAD_ROWS // CHUNK_ROWS)):
+                nursery.hear()
+            nursery.kill_within(chance.random() * 0.004)
+            cut += _count(open_batch)
+            receipts.append(factories.deliver(delivered(LOAD_ROWS), digest=f"{load:064x}"))
+    assert cut > 0, "none was interrupted"
+    assert _count(open_batch) == 0
+    assert len(entries("batch.received")) == LOADS + 1
+    assert {(r.rows, r.accepted, r.rejected) for r in (clean, *receipts)} == {(LOAD_ROWS, clean.accepted, 9)}
+    held = _held_by_batch()
+    assert held[clean.batch][0] == {f"{n}.C5.01" for n in range(1, LOAD_ROWS + 1) if n % 13}
+    assert [held[receipt.batch] for receipt in receipts] == [held[clean.batch]] * LOADS
+    with db.reading() as reading:
+        assert verification.verify(reading).ok
+        assert list(holdings.faults(reading)) == []
+
+
+def _held_by_batch() -> dict[str, tuple[set[str], int, str]]:
+    """By batch: the record ids without it, how many records, and the digest of all that they say."""
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for code in ENTERPRISES:
+        with db.reading() as reading:
+            regions = [region for held in vault.open_dossier(reading, code, (5,)).regions.values() for region in held]
+        for record in (orjson.loads(entry.body) for region in regions for entry in region.entries()):
+            batch, _, within = record.pop("id").partition(".")
+            del record["received_at"]
+            found.setdefault(batch, []).append((within, orjson.dumps([code, within, record])))
+    return {
+        batch: (
+            {within for within, _ in held},
+            len(held),
+            hashlib.sha256(b"".join(b for _, b in sorted(held))).hexdigest(),
+        )
+        for batch, held in found.items()
+    }
 
 
 class _Nursery:
