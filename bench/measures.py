@@ -21,6 +21,10 @@ enterprise (about 500 records), with token, consent, decryption and durable entr
     storage        bytes a record, compacted: folios,    -
                    data keys, directory, batches, with
                    all indexes
+    review         p95 in ms of a page of the trail by   -
+                   one filter, the slowest filter, over
+                   200,000 entries (bench/review.py
+                   measures 10 million)
 
 The ratio is ours to the peer's, but for the trail the other way round: how many times dearer a question is.
 Two sides take turns, A B A B, and each figure is the median of its rounds, so that what else the machine does
@@ -36,9 +40,11 @@ from typing import Any
 from sqlalchemy import create_engine, text
 
 from bench import limit, load, peer, servers
+from bench import review as trail_review
 from bench.house import AS_DELIVERED, COMPACTED, House, administer
 from bench.load import Load
 
+REVIEWED_ENTRIES = 200_000
 MEASURED_TABLES = ("folio", "data_key", "directory", "batch")  # the first two in partitions
 
 
@@ -143,8 +149,16 @@ def memory(house: House, pace: Pace) -> Iterator[Result]:
     yield Result("memory_load", f"{most:.0f} MiB", "", most, Goal(most=300))
 
 
+def review(_house: House, pace: Pace) -> Iterator[Result]:
+    with trail_review.standing(REVIEWED_ENTRIES):
+        by_filter = trail_review.filters(REVIEWED_ENTRIES, pace.rounds * 4)
+    slowest = max(by_filter, key=lambda name: by_filter[name])
+    worst = by_filter[slowest]
+    yield Result("review", f"p95 {worst:.1f} ms", "", worst, Goal(most=50), f"{slowest} is the slowest filter")
+
+
 MEASURES: dict[str, Callable[[House, Pace], Iterator[Result]]] = {
-    each.__name__: each for each in (textbook, pgbench, trail, latency, monthly, memory, storage)
+    each.__name__: each for each in (textbook, pgbench, trail, latency, monthly, memory, storage, review)
 }
 
 

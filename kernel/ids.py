@@ -24,7 +24,7 @@ def first_at(instant: datetime) -> str:
 
 def instant_of(made: str) -> datetime:
     """The millisecond in which an id was made."""
-    return datetime.fromtimestamp((UUID(made).int >> 80) / 1000, UTC)
+    return datetime.fromtimestamp(int(made[:8] + made[9:13], 16) / 1000, UTC)
 
 
 def new_secret() -> str:
