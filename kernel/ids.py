@@ -3,10 +3,11 @@
 
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 SECRET_BYTES = 32  # 256 bits: tokens and client secrets
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> str:
@@ -19,12 +20,13 @@ def new_id() -> str:
 
 def first_at(instant: datetime) -> str:
     """The smallest id of an instant's millisecond: what was made earlier sorts before it, what comes later after."""
-    return str(UUID(int=(int(instant.timestamp() * 1000) << 80) | (0x7 << 76) | (0b10 << 62)))
+    milliseconds = (instant - _EPOCH) // timedelta(milliseconds=1)
+    return str(UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62)))
 
 
 def instant_of(made: str) -> datetime:
     """The millisecond in which an id was made."""
-    return datetime.fromtimestamp(int(made[:8] + made[9:13], 16) / 1000, UTC)
+    return _EPOCH + timedelta(milliseconds=int(made[:8] + made[9:13], 16))
 
 
 def new_secret() -> str:

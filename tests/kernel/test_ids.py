@@ -3,6 +3,7 @@
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import RFC_4122, UUID
 
@@ -42,3 +43,13 @@ def test_a_secret_is_256_random_bits_in_url_safe_letters() -> None:
     made = {ids.new_secret() for _ in range(200)}
     assert len(made) == 200
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", secret) for secret in made)
+
+
+def test_an_instants_first_id_sorts_before_all_that_were_made_then_and_after_all_before() -> None:
+    instant = datetime(2026, 3, 2, 1, 2, 3, 456_000, tzinfo=UTC)
+    first = ids.first_at(instant)
+    assert ids.instant_of(first) == instant
+    assert UUID(first).version == 7
+    assert ids.first_at(instant - timedelta(milliseconds=1)) < first < ids.first_at(instant + timedelta(milliseconds=1))
+    now = datetime.now(UTC)
+    assert ids.first_at(now) <= ids.new_id() < ids.first_at(now + timedelta(minutes=1))
