@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import house as houses
-from bench import measures
+from bench import intake, measures
 from bench.house import House
 from bench.measures import MEASURES, Pace, Result
 
@@ -30,13 +30,22 @@ NAMED = ("flask", "sqlalchemy", "psycopg", "granian", "gunicorn", "marshmallow",
 
 
 @click.command()
-@click.option("--only", type=click.Choice(list(MEASURES)), multiple=True, help="This alone (repeatable).")
+@click.option("--only", type=click.Choice([*MEASURES, "intake"]), multiple=True, help="This alone (repeatable).")
+@click.option("--intake-enterprises", default=400, show_default=True, help="How many are loaded to measure intake.")
 @click.option("--seconds", default=SECONDS, show_default=True, help="How long a round lasts.")
 @click.option("--rounds", default=ROUNDS, show_default=True, help="How often the sides take turns.")
 @click.option("--enterprises", default=ENTERPRISES, show_default=True)
 @click.option("--records", default=RECORDS, show_default=True, help="About so many records an enterprise.")
 @click.option("--quick", is_flag=True, help="A tiny run, to see that it runs: its figures mean nothing.")
-def main(only: tuple[str, ...], seconds: float, rounds: int, enterprises: int, records: int, quick: bool) -> None:
+def main(
+    only: tuple[str, ...],
+    intake_enterprises: int,
+    seconds: float,
+    rounds: int,
+    enterprises: int,
+    records: int,
+    quick: bool,
+) -> None:
     """Measure the bureau against its peers and its limits."""
     pace = QUICK_PACE if quick else Pace(seconds, rounds)
     if quick:
@@ -48,9 +57,12 @@ def main(only: tuple[str, ...], seconds: float, rounds: int, enterprises: int, r
         for fact in facts(house):
             out.print(fact, highlight=False)
         results: list[Result] = []
-        for name in only or MEASURES:
+        for name in only or (*MEASURES, "intake"):
             print(f"measuring: {name}", file=sys.stderr)
-            results += MEASURES[name](house, pace)
+            if name == "intake":
+                results += intake.run(house, 20 if quick else intake_enterprises, records)
+            else:
+                results += MEASURES[name](house, pace)
     finally:
         house.server.stop()
         shutil.rmtree(house.home)

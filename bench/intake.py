@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking records in, against the database's own bulk load; and what ten times the records do to a question.
+
+    measure        ours                                    peer
+    intake         records/s of `intake.receive`, judged,  rows/s of one raw COPY of the same rows, one row per
+                   packed, encrypted, on the trail, by     record with a primary key and an index on the USCC,
+                   several processes at once               neither checked nor encrypted, ready in memory
+    growth         p50 in ms of an answer made from the    the same at a tenth of the records
+                   vault at all records, compacted
+    bytes          bytes a record of folios, keys, batches and directory, indexes in, compacted and vacuumed
+
+The rows are the demo city's, about so many an enterprise in twelve deliveries of some firms each. They are
+made in memory before the clock runs; each process makes its own, so the others' making costs ours some speed.
+"""
+
+import dataclasses
+import hashlib
+import multiprocessing
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from app import city, database
+from app.city import Firm
+from bench.house import FIRMS_AT_ONCE, House, administer, deliveries
+from bench.measures import MEASURED_TABLES, Goal, Result
+from bureau import answers, compaction, intake, vault
+from bureau.answers import Asked
+from bureau.records import Batch, Row
+from consent.question import CLASSES
+from kernel import db, keys, signing
+
+PROCESSES = 2
+QUESTIONS = 400
+NAME = "intake"
+PLAIN_TABLE = (
+    "CREATE TABLE plain (batch integer, number integer, uscc text, dataset text, event_date text, source text,"
+    " items jsonb, raw jsonb, PRIMARY KEY (batch, number)); CREATE INDEX ON plain (uscc)"
+)
+
+
+def run(house: House, enterprises: int, records_each: int) -> Iterator[Result]:
+    """Load a tenth, ask, load the rest, ask again."""
+    administer(house.server, f"CREATE DATABASE {NAME}")
+    url = house.server.url(NAME)
+    before, engine = db.current(), db.open_engine(url)
+    database.migrate(engine)
+    database.begin(engine, keys.read_root(house.root_key))
+    firms = list(city.firms(enterprises))
+    size_firms = max(1, min(FIRMS_AT_ONCE, enterprises // 20))
+    groups = [firms[at : at + size_firms] for at in range(0, len(firms), size_firms)]
+    tenth = max(1, len(groups) // 10)
+    db.use(engine)
+    _open(house)
+    few = _load(house, groups[:tenth], records_each)
+    at_few = _ask(firms[: tenth * size_firms])
+    loaded = _load(house, groups[tenth:], records_each)
+    at_all = _ask(firms)
+    total, rate = few[0] + loaded[0], loaded[1]
+    raw = _copy(groups[0], records_each)
+    size = _size()
+    db.use(before)
+    _open(house)
+    engine.dispose()
+    note = f"{total:,} records of {enterprises:,} enterprises, {PROCESSES} processes"
+    yield Result("intake", f"{rate:,.0f}/s", f"{raw:,.0f}/s", rate / raw, Goal(least=0.3), note)
+    yield Result(
+        "growth",
+        f"{at_all:.2f} ms",
+        f"{at_few:.2f} ms",
+        at_all / at_few,
+        Goal(most=1.3),
+        f"{few[0]:,} records → {total:,}",
+    )
+    yield Result("bytes", f"{size / total:.1f} bytes", "", size / total, Goal(most=80), note)
+
+
+def _open(house: House) -> None:
+    with db.reading() as reading:
+        keys.use(keys.open_purpose_keys(reading, keys.read_root(house.root_key)))
+        signing.open_signers(reading)
+
+
+def _load(house: House, groups: Sequence[Sequence[Firm]], records_each: int) -> tuple[int, float]:
+    """Load groups of firms by several processes. Returns the number of records, and records/s of all together."""
+    context = multiprocessing.get_context("fork")
+    told: Any = context.Queue()
+    running = [
+        context.Process(target=_load_some, args=(house, groups[nth::PROCESSES], records_each, told))
+        for nth in range(PROCESSES)
+    ]
+    for process in running:
+        process.start()
+    done = [told.get() for _ in running]
+    for process in running:
+        process.join()
+    return sum(records for records, _ in done), sum(records / seconds for records, seconds in done if seconds)
+
+
+def _load_some(house: House, groups: Sequence[Sequence[Firm]], records_each: int, told: Any) -> None:
+    kept = db.current()  # the parent's connections are not ours to close
+    db.use(db.open_engine(house.server.url(NAME)))
+    records, seconds = 0, 0.0
+    for group in groups:
+        ready = [dataclasses.replace(batch, digest=_own(group, batch)) for batch in deliveries(group, records_each)]
+        begun = time.monotonic()
+        records += sum(intake.receive(batch).accepted for batch in ready)
+        seconds += time.monotonic() - begun
+    told.put((records, seconds))
+    del kept
+
+
+def _own(group: Sequence[Firm], batch: Batch) -> str:
+    """A digest of this group's own: `deliveries` tells only those of one city apart."""
+    return hashlib.sha256(f"{group[0].uscc} {batch.digest}".encode()).hexdigest()
+
+
+def _ask(firms: Sequence[Firm]) -> float:
+    """p50 in ms of the answer about a random firm, once compacted and vacuumed."""
+    compaction.sweep()
+    current: Any = db.current()
+    with current.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+    chance, took = random.Random(7), []
+    for _ in range(QUESTIONS):
+        begun = time.perf_counter()
+        uscc = chance.choice(firms).uscc
+        with db.reading() as reading:
+            dossier = vault.open_dossier(reading, uscc, CLASSES)
+        answers.records(Asked("a-query", uscc, "pre_loan", "records", "a-consent"), dossier)
+        took.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(took)
+
+
+def _copy(firms: Sequence[Firm], records_each: int) -> float:
+    """Rows/s of a raw COPY of a group's rows, made ready before the clock runs; the median of three."""
+    lines = [_line(nth, batch, row) for nth, batch in enumerate(deliveries(firms, records_each)) for row in batch.rows]
+    whole, rates = b"".join(lines), []
+    current: Any = db.current()
+    for _ in range(3):
+        with current.begin() as tx:
+            tx.exec_driver_sql("DROP TABLE IF EXISTS plain")
+            for statement in PLAIN_TABLE.split(";"):
+                tx.exec_driver_sql(statement)
+        begun = time.monotonic()
+        with current.begin() as tx, tx.connection.driver_connection.cursor().copy("COPY plain FROM STDIN") as copy:
+            copy.write(whole)
+        rates.append(len(lines) / (time.monotonic() - begun))
+    return statistics.median(rates)
+
+
+def _line(nth: int, batch: Batch, row: Any) -> bytes:
+    assert isinstance(row, Row)
+    cells = [str(nth), str(row.number), row.uscc, row.dataset, row.event_date or "\\N", batch.source]
+    cells += [orjson.dumps(part).decode().replace("\\", "\\\\") for part in (dict(row.items), dict(row.raw))]
+    return ("\t".join(cells) + "\n").encode()
+
+
+def _size() -> int:
+    current: Any = db.current()
+    tables = ", ".join(f"'{name}'" for name in MEASURED_TABLES)
+    with current.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for name in MEASURED_TABLES:
+            connection.execute(text(f"VACUUM (FULL, ANALYZE) {name}"))
+        return int(
+            connection.scalar(
+                text(
+                    "SELECT sum(pg_total_relation_size(relid)) FROM unnest(ARRAY["
+                    f"{tables}]::regclass[]) AS named, LATERAL pg_partition_tree(named) WHERE isleaf"
+                )
+            )
+            or 0
+        )
