@@ -78,6 +78,7 @@ def faults(reading: Connection) -> Iterator[Fault]:
         _sum_up(rows, opened, summed)
         yield from summed.faults
         summed.faults.clear()
+    _add_removed(reading, summed)
     for document in told:
         yield from _difference(document, summed.by_publication.pop(document["publication"], Held()))
     for number, held in summed.by_publication.items():
@@ -92,6 +93,17 @@ def _told(reading: Connection, until: int) -> Iterator[dict[str, Any]]:
         document = _read(leaf)
         if document is not None and document["publication"] <= until:
             yield document
+
+
+def _add_removed(reading: Connection, summed: _Summed) -> None:
+    """Count in what the trail says was shredded: it was delivered, and need not be held any more."""
+    shredded = select(entries.c.bytes).where(entries.c.type == Event.ENTERPRISE_SHREDDED, entries.c.bytes.is_not(None))
+    for leaf in reading.scalars(shredded):
+        document = orjson.loads(leaf)
+        for number, (count, total) in document["detail"]["removed"].items():
+            held = summed.by_publication[int(number)]
+            held.count += count
+            held.total = (held.total + int(total, 16)) % 2**SUM_BITS
 
 
 def _read(leaf: bytes) -> dict[str, Any] | None:

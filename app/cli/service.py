@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from app import config, counter, create_app, database, demo, open_bureau, openapi, progress, sealer, serve, walk, worker
-from app.commands import as_json, command, main, say
-from bureau import compaction, intake
+from app.commands import Text, as_json, command, main, say
+from audit import trail
+from bureau import compaction, erasure, intake
 from connectors import feeds
-from kernel import keys
+from kernel import clock, keys
 from kernel.errors import SettingError
 
 
@@ -102,6 +103,26 @@ def compact(as_json: bool) -> None:
     with progress.shown("compacted classes") as tell:
         merged = compaction.sweep(tell)
     say({"compacted": merged}) if as_json else click.echo(f"{merged} classes compacted")
+
+
+@command(main, "shred")
+@click.argument("uscc")
+@click.option("--reason", type=Text(400), required=True, help="The order or law under which it is destroyed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def shred(uscc: str, reason: str, yes: bool, as_json: bool) -> None:
+    """Destroy for good what is held on an enterprise: its keys, records, rejected rows, directory line."""
+    if not yes:
+        click.confirm(f"destroy for good all that is held on {uscc}?", abort=True, err=True)
+    with trail.recording() as tx:
+        gone = erasure.shred(tx, uscc, reason)
+    before = clock.rfc3339(gone.backups_before)
+    if as_json:
+        say({**asdict(gone), "backups_before": before})
+        return
+    click.echo(f"{gone.records} records on {uscc} destroyed, rows: {gone.rows}")
+    click.echo(f"backups, WAL archives and replicas from before {before} still hold them: destroy those too, and")
+    click.echo("shred again after any restore. On PostgreSQL run VACUUM FULL folio, data_key to free the old pages.")
 
 
 @command(main, "openapi", opens=False)
