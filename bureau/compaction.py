@@ -67,7 +67,7 @@ def compact(tx: Connection, uscc: str, number: int) -> bool:
 
     Raises Altered, and changes nothing, where a folio does not open or the merged ones would say anything else.
     """
-    rows = _behind_the_last_full(_published(tx, uscc, number))
+    rows = _to_merge(_published(tx, uscc, number))
     if len(rows) < 2:
         return False
     records = _entries(tx, uscc, rows)
@@ -125,9 +125,13 @@ def _entries(tx: Connection, uscc: str, rows: Sequence[Any]) -> list[Entry]:
     return [entry for regions in vault.read(tx, uscc, rows) for region in regions for entry in region.entries()]
 
 
-def _behind_the_last_full(rows: Sequence[Any]) -> Sequence[Any]:
+def _to_merge(rows: Sequence[Any]) -> Sequence[Any]:
+    """What is merged: all behind the last full folio; from the first part-filled one, where several are before it."""
     full = [place for place, row in enumerate(rows) if row.record_count >= MAX_FOLIO_RECORDS]
-    return rows[full[-1] + 1 :] if full else rows
+    if not full:
+        return rows
+    filled_in_part = [place for place in range(full[-1]) if place not in full]
+    return rows[filled_in_part[0] :] if len(filled_in_part) > 1 else rows[full[-1] + 1 :]
 
 
 def _published(tx: Connection, uscc: str, number: int) -> Sequence[Any]:

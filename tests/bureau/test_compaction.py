@@ -117,6 +117,23 @@ def test_compacting_again_and_again_into_full_parts_keeps_every_byte(
     assert len(stored()) <= records // 5 + 2
 
 
+def test_part_filled_folios_before_a_full_one_are_merged_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (folios, compaction):
+        monkeypatch.setattr(module, "MAX_FOLIO_RECORDS", 5)
+    monkeypatch.setattr(compaction, "MANY", 3)
+    history = History(new_uscc())
+    for month in range(1, 5):
+        history.deliver([electricity(1, history.uscc, f"2024-{month:02}")])
+    history.deliver([electricity(n, history.uscc, f"2023-{n:02}") for n in range(1, 13)])
+    assert [row.record_count for row in stored()] == [1, 1, 1, 1, 5, 5, 2]
+    before = told_as_of(history)
+    assert compaction.sweep() == 1
+    assert [row.record_count for row in stored()] == [5, 5, 5, 1]
+    assert told_as_of(history) == before
+    assert orjson.loads(before[-1])["classes"] == history.classes_at(vault.LATEST)
+    assert compaction.sweep() == 0
+
+
 def test_a_delivery_in_many_parts_is_compacted_like_any_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "CHUNK_ROWS", 1)
     history = History(new_uscc())
