@@ -25,6 +25,7 @@ class Event(StrEnum):
     COVERAGE_LISTED = "coverage.listed"
     LOG_EXPORTED = "log.exported"
     BATCH_RECEIVED = "batch.received"
+    ROOT_REPLACED = "root-key.replaced"
     ENTERPRISE_SHREDDED = "enterprise.shredded"
     INSTITUTION_ADDED = "institution.added"
     INSTITUTION_APPLIED = "institution.applied"

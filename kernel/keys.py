@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from kernel import clock
 from kernel.errors import BureauError, SettingError
@@ -134,6 +134,23 @@ def open_purpose_keys(tx: Connection, root: Key) -> dict[str, Key]:
     if missing := set(PURPOSES) - set(opened):
         raise SettingError(f"the database has no key for {', '.join(sorted(missing))}: run `bureau init`")
     return opened
+
+
+def rewrap_purpose_keys(tx: Connection, old: Key, new: Key) -> int:
+    """Wrap every purpose key under another root. Returns how many. The caller commits.
+
+    Raises SettingError, and changes nothing, where the old root does not open one of them.
+    """
+    rows = tx.execute(select(purpose_key)).all()
+    for row in rows:
+        place = _bound_to(row.purpose, row.version)
+        try:
+            wrapped = new.wrap(old.unwrap(row.wrapped, place), place)
+        except Altered as error:
+            raise SettingError("the root key does not open this database's keys: restore its own first") from error
+        of = (purpose_key.c.purpose == row.purpose) & (purpose_key.c.version == row.version)
+        tx.execute(update(purpose_key).where(of).values(wrapped=wrapped))
+    return len(rows)
 
 
 def use(purpose_keys: Mapping[str, Key]) -> None:

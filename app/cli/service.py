@@ -8,7 +8,21 @@ from pathlib import Path
 
 import click
 
-from app import config, counter, create_app, database, demo, open_bureau, openapi, progress, sealer, serve, walk, worker
+from app import (
+    config,
+    counter,
+    create_app,
+    database,
+    demo,
+    open_bureau,
+    openapi,
+    progress,
+    rekeying,
+    sealer,
+    serve,
+    walk,
+    worker,
+)
 from app.commands import Text, as_json, command, main, say
 from audit import trail
 from bureau import compaction, erasure, intake
@@ -103,6 +117,19 @@ def compact(as_json: bool) -> None:
     with progress.shown("compacted classes") as tell:
         merged = compaction.sweep(tell)
     say({"compacted": merged}) if as_json else click.echo(f"{merged} classes compacted")
+
+
+@command(main, "rekey", opens=False)
+@as_json
+def rekey(as_json: bool) -> None:
+    """Replace the root key, while the bureau serves; purpose keys and data keys stay."""
+    settings = config.read()
+    kept = rekeying.replace_root(settings)
+    if as_json:
+        say({"root_key": str(settings.root_key), "old": str(kept)})
+        return
+    click.echo(f"{settings.root_key} is new: back it up. {kept} opens backups made before, and nothing since;")
+    click.echo("destroy it together with the last of those")
 
 
 @command(main, "shred")
