@@ -40,6 +40,7 @@ from kernel.prepared import Prepared
 from kernel.web import Limit, tell_limits
 
 CLIENT_PER_SECOND = 100
+SCREENINGS_PER_DAY = 1_000  # pages, of one client
 FAILURES_PER_MINUTE = 20
 FIRST_SHARE, LAST_SHARE, PACK_MOST = 20, 5, 50
 MOST_SUBJECTS = 10_000  # that a worker remembers
@@ -227,6 +228,12 @@ def admit(principal: auth.Principal, *, question: bool) -> None:
             raise limiter.too_many(limit)
 
 
+def count_screening(principal: auth.Principal) -> None:
+    """Count a page of a screening against the client's day; raises TooMany (`screening-budget-spent`)."""
+    assert principal.client is not None, "only clients have the scope"
+    tell_limits((client_screenings.require(f"screenings:{principal.client}", SCREENINGS_PER_DAY),))
+
+
 def tidy(tx: Connection) -> int:
     """Delete the counters of windows that are over. Returns how many."""
     # A window's number is smallest for the longest windows of the table: a minute's.
@@ -258,4 +265,5 @@ def _taking(table: Table) -> dict[str, Prepared]:
 per_client = Limiter("client", 1, pace)
 per_institution = Limiter("institution", 1, pace)
 institution_day = Limiter("institution-day", 86_400, day_quota, slug="institution-quota-exhausted", durable=True)
+client_screenings = Limiter("client-screenings", 86_400, day_quota, slug="screening-budget-spent", durable=True)
 failures = Failures()

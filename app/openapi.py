@@ -43,6 +43,7 @@ PROBLEMS = {
 MORE = {
     "ask": ("409", "410", "429"),
     "show_again": ("410", "429"),
+    "screen": ("409", "410", "429"),
     "issue_token": ("403", "429"),
     "introspect_token": ("403", "429"),
     "revoke_token": ("403", "429"),
@@ -145,7 +146,7 @@ def _finish_operation(path: str, operation: dict[str, Any], view: str) -> None:
     for status in [status for status in responses if status == "default" or int(status) >= 400]:
         del responses[status]
     for response in responses.values():
-        limited = ("RateLimit-Policy", "RateLimit") if view in ("ask", "show_again") else ()
+        limited = ("RateLimit-Policy", "RateLimit") if view in ("ask", "show_again", "screen") else ()
         answered = ("Content-Digest",) if view in ("ask", "show_again", "show_own_dossier") else ()
         response["headers"] = _refer("headers", "X-Request-Id", *answered, *limited)
     operation["operationId"] = view

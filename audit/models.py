@@ -96,3 +96,13 @@ log_head = Table(
     Column("origin", String(200), nullable=False),
     Column("size", BigInteger, nullable=False),
 )
+
+# Who was shown on the page of a screening: for the access log of each, apart from the entry that all share.
+shown = Table(
+    "shown",
+    metadata,
+    Column("uscc", String(32), primary_key=True),
+    Column("entry", String(36), ForeignKey("entry.id"), primary_key=True),
+    Column("consent", String(36), nullable=False),
+    Column("salt", LargeBinary, nullable=False),  # of its digest in the entry: only this enterprise can find itself
+)

@@ -13,6 +13,7 @@ from audit import search, trail
 from audit.events import Event
 from audit.models import IS_SHOWN
 from audit.models import entry as entries
+from audit.models import shown as shown_on
 from audit.search import Place
 from kernel import clock
 from kernel.auth import Principal
@@ -35,7 +36,11 @@ def access_log(tx: Connection, uscc: str, before: str | None, limit: int) -> tup
         place < tuple_(literal(uscc), literal(before or search.ABOVE_ALL)), entries.c.uscc >= uscc, text(IS_SHOWN)
     )
     rows = list(tx.execute(page.order_by(entries.c.uscc.desc(), entries.c.id.desc()).limit(limit)))
-    shown = [_line(orjson.loads(row.bytes)) for row in rows if row.bytes is not None]
+    on_pages = select(entries.c.id, entries.c.bytes).join(shown_on, shown_on.c.entry == entries.c.id)
+    on_pages = on_pages.where(shown_on.c.uscc == uscc, shown_on.c.entry < (before or search.ABOVE_ALL))
+    rows += tx.execute(on_pages.order_by(shown_on.c.entry.desc()).limit(limit))
+    rows = sorted(rows, key=lambda row: str(row.id), reverse=True)[:limit]
+    shown = [_own_line(orjson.loads(row.bytes)) for row in rows if row.bytes is not None]
     return shown, _next(rows, limit)
 
 
@@ -121,6 +126,11 @@ def _line(document: dict[str, Any]) -> dict[str, Any]:
         "reason": document.get("rule"),
         "receipt": f"/v1/audit/receipts/{document['id']}",
     }
+
+
+def _own_line(document: dict[str, Any]) -> dict[str, Any]:
+    """As `_line`; a page that showed many is not one enterprise's, and gives it no receipt."""
+    return _line(document) if "uscc" in document else _line(document) | {"receipt": None}
 
 
 def _whole(row: Any) -> dict[str, Any]:

@@ -50,7 +50,9 @@ class AccessSchema(Schema):
     classes = fields.List(fields.Integer(), required=True, allow_none=True)
     outcome = fields.String(required=True, allow_none=True)
     reason = fields.String(required=True, allow_none=True, metadata={"description": "the rule that refused"})
-    receipt = fields.String(required=True)
+    receipt = fields.String(
+        required=True, allow_none=True, metadata={"description": "null for a page of a screening, which showed many"}
+    )
 
 
 class AccessLogSchema(Schema):

@@ -3,8 +3,8 @@
 
     1. nothing may be on its way in: while a delivery is open, shredding is refused
     2. what goes is summed up by publication, so that `bureau verify` knows what no longer has to be there
-    3. the data keys go, and with them all that was encrypted under them; then folios, overlays, rejected rows
-       and directory lines
+    3. the data keys go, and with them all that was encrypted under them; then folios, overlays, rejected rows,
+       directory lines, and the screening index as a whole: `bureau index` makes it anew
     4. the entries; then all of it commits together
 
 Answers given before stay on the trail by their digests; to compose one again is 410 from then on. What no
@@ -21,7 +21,7 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from audit import trail
 from audit.events import Event
-from bureau import vault
+from bureau import screening_index, vault
 from bureau.holdings import Held
 from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, open_batch, overlay, rejected_row
@@ -54,6 +54,7 @@ def shred(tx: Connection, uscc: str, reason: str) -> Shredded:
     rows = {str(table.name): tx.execute(delete(table).where(table.c.uscc == uscc)).rowcount for table in TABLES}
     if not any(rows.values()):
         raise NotFound(f"the bureau holds nothing on {uscc}")
+    screening_index.forget(tx)
     publication, time = publish(tx, "shred")
     sums = iter(held.items())
     while True:

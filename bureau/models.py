@@ -128,3 +128,21 @@ trigger_member = Table(
     Column("since", Date, nullable=False),
     Column("origin", String(200), nullable=False),
 )
+
+# The screening index: one row a build, and its columns encrypted.
+screening_snapshot = Table(
+    "screening_snapshot",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("publication", Integer, nullable=False),
+    Column("time", Instant, nullable=False),
+    Column("count", Integer, nullable=False),
+)
+
+screening_column = Table(
+    "screening_column",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("code", String(40), primary_key=True),
+    Column("ciphertext", LargeBinary, nullable=False),
+)

@@ -25,7 +25,7 @@ from app import (
 )
 from app.commands import Text, as_json, command, main, say
 from audit import trail
-from bureau import compaction, erasure, intake
+from bureau import compaction, erasure, intake, screening_index
 from connectors import feeds
 from kernel import clock, keys
 from kernel.errors import SettingError
@@ -150,6 +150,15 @@ def shred(uscc: str, reason: str, yes: bool, as_json: bool) -> None:
     click.echo(f"{gone.records} records on {uscc} destroyed, rows: {gone.rows}")
     click.echo(f"backups, WAL archives and replicas from before {before} still hold them: destroy those too, and")
     click.echo("shred again after any restore. On PostgreSQL run VACUUM FULL folio, data_key to free the old pages.")
+
+
+@command(main, "index")
+@as_json
+def index(as_json: bool) -> None:
+    """Compute all indicators anew for screening; the running service takes them up by itself."""
+    with progress.shown("indexed enterprises") as tell:
+        indexed = screening_index.build(tell)
+    say({"indexed": indexed}) if as_json else click.echo(f"{indexed} enterprises indexed")
 
 
 @command(main, "openapi", opens=False)

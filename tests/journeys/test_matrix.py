@@ -20,7 +20,7 @@ from access.lifecycle import Act
 from access.models import token as token_table
 from access.people import Newcomer
 from app import counter, create_app
-from bureau import catalogue
+from bureau import catalogue, screening_index
 from consent import evidence, requests
 from consent.terms import Grant
 from kernel import auth, clock, db
@@ -254,6 +254,23 @@ FORM = Sent(form={"grant_type": "client_credentials", "token": "x"})
 BOTH_SIDES = frozenset({"signatory", "bank:consent:read"})
 SIGNATORY = frozenset({"signatory"})
 ADMIN, SECURITY = frozenset({"admin"}), frozenset({"security"})
+
+
+# Any institution may screen: whom it finds hangs on consents.
+SCREENERS = frozenset({"bank:screening:search", "other-bank:screening:search"})
+
+
+def screened(stage: Stage, caller: Caller) -> Sent:
+    screening_index.build()
+    return Sent()
+
+
+def screening(stage: Stage, caller: Caller) -> Sent:
+    screening_index.build()
+    body = {"where": {"all": []}, "operator": "OP-00042"}
+    return Sent(json=body, headers={"Idempotency-Key": f"matrix-{clock.now().timestamp()}"})
+
+
 OWNERSHIP: dict[str, Row] = {
     "GET /healthz": public(200),
     "GET /readyz": public(200),
@@ -286,6 +303,8 @@ OWNERSHIP: dict[str, Row] = {
         BOTH_SIDES, 200, 404, send=lambda stage, caller: Sent({"consent_id": stage.consent})
     ),
     "POST /v1/credit-queries": Row(of_bank("credit:query"), 200, send=asking),
+    "GET /v1/indicators": Row(SCREENERS, 200, send=screened),
+    "POST /v1/screenings": Row(SCREENERS, 200, send=screening),
     "GET /v1/credit-queries/<query_id>": Row(
         of_bank("credit:query"), 200, 404, send=lambda stage, caller: Sent({"query_id": stage.answered})
     ),

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same door for many: a page of a screening (信息筛选), which shows several enterprises at once.
+
+`disclose_many(search, produce)` does, in this order and in one transaction:
+
+    1. an Idempotency-Key that was spent leads to the page it bought, if exactly that may still be given
+    2. the institution's standing; then one statement reads the consents of every enterprise (a page linearises
+       with a revocation there: who revoked before is not on it, whatever cursor or snapshot it comes from)
+    3. `produce`, a pure function, makes the page from the index, of the enterprises that consent and their classes
+    4. one entry names the conditions, the total, and of each enterprise shown a digest with a salt of its own;
+       the salts stand beside it, by enterprise, for its access log
+    5. it commits; only now the page is returned, or the refusal raised
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, insert
+
+from access import institutions
+from audit import sealing, trail
+from audit.events import Event
+from audit.models import shown as shown_on
+from bureau import screening_index
+from bureau.screening_engine import Snapshot
+from consent.screenable import SCREENING, Covered, screenable
+from kernel import auth, clock, ids
+from kernel.errors import Gone, NotPermitted
+from kernel.idempotency import settle
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Who screens, and by what: the body as it came, and the snapshot that a cursor is bound to."""
+
+    asking: auth.Institution
+    actor: str
+    client: str | None
+    key: str
+    operator: str
+    body: Mapping[str, Any]
+    version: int | None
+
+    def digest(self) -> str:
+        return hashlib.sha256(orjson.dumps(self.body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a producer makes: the body's bytes, whom it shows, and what the entry says of it."""
+
+    body: bytes
+    usccs: tuple[str, ...]
+    said: Mapping[str, Any]
+
+
+Producer = Callable[[str, Snapshot, Mapping[str, Covered]], Page]
+
+
+def disclose_many(search: Search, produce: Producer) -> tuple[str, bytes]:
+    """A page and its entry's id; raises NotPermitted, Gone, or Unavailable where the entry could not be written."""
+
+    def attempt() -> tuple[str, bytes] | NotPermitted | Gone:
+        with trail.recording() as tx:
+            sealing.require_fresh(tx)
+            earlier = trail.find_keyed(tx, search.actor, search.key, search.digest())
+            return _decide(tx, search, produce, earlier)
+
+    outcome = settle(attempt)
+    if isinstance(outcome, NotPermitted | Gone):
+        raise outcome
+    return outcome
+
+
+def _decide(
+    tx: Connection, search: Search, produce: Producer, earlier: Mapping[str, Any] | None
+) -> tuple[str, bytes] | NotPermitted | Gone:
+    said = _asked(search)
+    try:
+        institutions.require_standing(search.asking, SCREENING, SCREENING)
+        covered = screenable(tx, search.asking, clock.now())
+        version = earlier["detail"]["snapshot"] if earlier else search.version
+        snapshot = screening_index.current(tx, version)
+        page_id = earlier["id"] if earlier else ids.new_id()
+        page = produce(page_id, snapshot, covered)
+        digest = hashlib.sha256(page.body).hexdigest()
+        if earlier and digest != earlier["answer_digest"]:
+            raise Gone("this page can no longer be shown as it was: consents changed since", slug="answer-gone")
+    except (NotPermitted, Gone) as refusal:
+        entry = trail.Entry(type=Event.SCREENING_REFUSED, outcome="refused", rule=refusal.slug, **said)
+        trail.append(tx, entry)
+        return refusal
+    salts = {uscc: secrets.token_bytes(16) for uscc in page.usccs}
+    detail = {**page.said, "snapshot": snapshot.version}
+    detail["shown"] = [trail.salted_digest(salt, uscc) for uscc, salt in salts.items()]
+    said |= {"outcome": "answered", "publication": snapshot.publication, "answer_digest": digest, "detail": detail}
+    if earlier:
+        entry = trail.Entry(type=Event.SCREENING_REPLAYED, of=page_id, **said)
+    else:
+        entry = trail.Entry(type=Event.SCREENING_ANSWERED, id=page_id, idempotency_key=search.key, **said)
+    trail.append(tx, entry)
+    rows = [
+        {"uscc": uscc, "entry": entry.id, "consent": covered[uscc].consent.id, "salt": salt}
+        for uscc, salt in salts.items()
+    ]
+    if rows:
+        tx.execute(insert(shown_on), rows)
+    return page_id, page.body
+
+
+def _asked(search: Search) -> dict[str, Any]:
+    return {
+        "actor": search.actor,
+        "client": search.client,
+        "institution": search.asking.id,
+        "institution_name": search.asking.name,
+        "operator": search.operator,
+        "purpose": SCREENING,
+        "product": SCREENING,
+        "request_digest": search.digest(),
+    }
