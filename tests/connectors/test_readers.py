@@ -135,7 +135,7 @@ BROKEN_FILES = {
     "another encoding from the start": ("名称,代码\n".encode("gb18030"), "header: not utf-8"),
     "utf-16": (HEADER.encode("utf-16"), "header: binary, not text"),
     "a NUL byte": (f"{HEADER}甲,1\n乙,\x00\n".encode(), "row 2: binary, not text"),
-    "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00" + bytes(500), "header: binary, not text"),
+    "a spreadsheet": (b"PK\x03\x04\x14\x00\x06\x00" + bytes(500), "header: the zip file is cut off or damaged"),
     "gzip in gzip": (gzip.compress(WHOLE), "header: "),
     "gzip cut in the middle": (WHOLE[: len(WHOLE) // 2], "the gzip file is cut off or damaged"),
     "gzip without its trailer": (WHOLE[:-8], "row 201: the gzip file is cut off or damaged"),
