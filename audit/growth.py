@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from audit import log, merkle, notes, publishing, tiles
-from audit.merkle import HASH_BYTES, node_hash
+from audit import log, notes, publishing, tiles
+from audit.merkle import HASH_BYTES, Frontier
 from audit.models import checkpoint as checkpoints
 from audit.models import entry as entries
 from audit.models import leaf as leaves
@@ -33,30 +33,6 @@ class Fault:
     entry: str
     fault: str
     kind: str = "entry"
-
-
-class Frontier:
-    """The hashes from which the root of all leaves so far follows: one for each bit of their number."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._hashes: list[bytes] = []
-
-    def add(self, leaf: bytes) -> None:
-        found, bits = leaf, self.size
-        while bits & 1:
-            found, bits = node_hash(self._hashes.pop(), found), bits >> 1
-        self._hashes.append(found)
-        self.size += 1
-
-    @property
-    def root(self) -> bytes:
-        if not self._hashes:
-            return merkle.EMPTY_ROOT
-        found = self._hashes[-1]
-        for left in reversed(self._hashes[:-1]):
-            found = node_hash(left, found)
-        return found
 
 
 def signed_root(tx: Connection, size: int) -> bytes | None:

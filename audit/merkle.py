@@ -9,7 +9,7 @@ empty tree, so there is nothing to prove. The witness protocol's old size 0 is d
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 HASH_BYTES = 32
 MAX_PROOF_HASHES = 63
@@ -110,6 +110,40 @@ def is_consistent(first: int, second: int, proof: Sequence[bytes], first_root: b
             new = node_hash(new, sibling)
         here, last = here >> 1, last >> 1
     return last == 0 and old == first_root and new == second_root
+
+
+def cover(size: int, node: Node) -> list[bytes]:
+    """The complete subtrees that cover the first `size` leaves, largest first: one for each bit of `size`."""
+    found, start = [], 0
+    for height in reversed(range(size.bit_length())):
+        if size >> height & 1:
+            found.append(node(height, start >> height))
+            start += 1 << height
+    return found
+
+
+class Frontier:
+    """The hashes from which the root of all leaves so far follows: what `cover` gives, grown leaf by leaf."""
+
+    def __init__(self, size: int = 0, covering: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self._hashes = list(covering)
+
+    def add(self, leaf: bytes) -> None:
+        found, bits = leaf, self.size
+        while bits & 1:
+            found, bits = node_hash(self._hashes.pop(), found), bits >> 1
+        self._hashes.append(found)
+        self.size += 1
+
+    @property
+    def root(self) -> bytes:
+        if not self._hashes:
+            return EMPTY_ROOT
+        found = self._hashes[-1]
+        for left in reversed(self._hashes[:-1]):
+            found = node_hash(left, found)
+        return found
 
 
 def _range(start: int, width: int, node: Node) -> bytes:

@@ -165,6 +165,21 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), root)
 
 
+def parse_number(text: str) -> int:
+    """A decimal number as checkpoints and proofs have it: ASCII digits, no leading zero; raises BadNote."""
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or str(int(text)) != text:
+        raise BadNote("not a proof: a number is malformed")
+    return int(text)
+
+
+def parse_hash(encoded: str) -> bytes:
+    """A hash in base64; raises BadNote."""
+    found = _decode(encoded)
+    if len(found) != HASH_BYTES:
+        raise BadNote("not a proof: a hash is malformed")
+    return found
+
+
 def _signature(line: str) -> Signature:
     name, space, encoded = line.removeprefix(_DASH).partition(" ")
     content = _decode(encoded)

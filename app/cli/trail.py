@@ -10,7 +10,7 @@ import click
 
 from app import config, counter, open_bureau, sealer
 from app.commands import as_json, command, main, say
-from audit import export, notes, receipts, rewards, trail
+from audit import export, exported, log, notes, receipts, rewards, trail
 from audit.events import Event
 from audit.notes import BadNote, Verifier
 from kernel import clock, db
@@ -63,16 +63,23 @@ def verify(file: Path | None, key: Path | None, body: Path | None, as_json: bool
 
 
 @command(main, "export")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="NDJSON, mode 0600.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Mode 0600.")
+@click.option("--format", "form", type=click.Choice(export.FORMS), default="ndjson", show_default=True)
+@click.option("--from", "first", type=click.IntRange(0), default=0, help="The first leaf. Default: 0.")
+@click.option("--to", "last", type=click.IntRange(1), help="One beyond the last leaf. Default: all that is sealed.")
 @as_json
-def export_log(out: Path, as_json: bool) -> None:
-    """Write the whole sealed log to a file, an entry a line, with its checkpoint beside it (FILE.checkpoint)."""
+def export_log(out: Path, form: export.Form, first: int, last: int | None, as_json: bool) -> None:
+    """Write the sealed log, or a range of it, to a file, an entry a line, with its proof beside it (FILE.proof)."""
+    with db.reading() as reading:
+        head = log.head(reading)
+        until = last or (head.size if head else 0)
+        export.proof(reading, first, until)  # a range that is none is refused before it is written down
     with trail.recording() as tx:
-        written = export.write(tx, out)
-        detail = {"lines": written}
+        detail = {"from": first, "to": until, "format": form}
         trail.append(tx, trail.Entry(type=Event.LOG_EXPORTED, actor="counter", channel="counter", detail=detail))
-    told = {"lines": written, "file": str(out)}
-    say(told) if as_json else click.echo(f"{written} entries in {out}", err=True)
+    export.write(out, first, until, form)
+    told = {"lines": until - first, "file": str(out)}
+    say(told) if as_json else click.echo(f"{until - first} entries in {out}, their proof in {export.proof_of(out)}")
 
 
 @command(main, "rewards")
@@ -97,7 +104,7 @@ def state_rewards(year: int, as_json: bool) -> None:
 def _verify_file(file: Path, key: Path | None, body: Path | None, as_json: bool) -> None:
     known = _keys(key)
     with file.open("rb") as start:
-        is_export = start.read(1) == b"{"
+        is_export = not start.read(4).startswith(b"c2sp")
     try:
         if is_export:
             _verify_export(file, known, as_json)
@@ -111,16 +118,18 @@ def _verify_file(file: Path, key: Path | None, body: Path | None, as_json: bool)
 
 def _verify_export(file: Path, known: list[Verifier], as_json: bool) -> None:
     try:
-        note = export.checkpoint_of(file).read_text(encoding="utf-8", errors="replace")
+        proof = export.proof_of(file).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as error:
-        raise SettingError(f"{export.checkpoint_of(file)} is missing: it came with the export") from error
+        raise SettingError(f"{export.proof_of(file)} is missing: it came with the export") from error
     with file.open("rb") as lines:
-        checked = export.check(lines, note, known)
-    size, root = checked.checkpoint.size, checked.checkpoint.root.hex()
+        checked = exported.check(lines, proof, known)
+    checkpoint, until = checked.checkpoint, checked.first + checked.lines
     if as_json:
-        say({"ok": True, "size": size, "root": root, "origin": checked.checkpoint.origin})
+        told = {"ok": True, "size": checkpoint.size, "root": checkpoint.root.hex(), "origin": checkpoint.origin}
+        say({**told, "from": checked.first, "to": until})
     else:
-        click.echo(f"ok: {checked.lines} entries, all of the log {checked.checkpoint.origin} at size {size}")
+        click.echo(f"ok: {checked.lines} entries, leaves {checked.first} to {until - 1}, none missing")
+        click.echo(f"    of the log {checkpoint.origin}, {checkpoint.size} leaves")
 
 
 def _verify_receipt(file: Path, known: list[Verifier], body: Path | None, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from access import people
-from audit import export, log, notes, rewards, sealing, trail
+from audit import export, log, rewards, sealing, trail
 from audit.events import Event
-from audit.notes import BadNote
 from audit.rewards import Tally, Tariff
 from audit.trail import Entry
 from kernel import canonical, clock, db
@@ -61,7 +59,7 @@ def naive(lines: list[bytes], year: int) -> tuple[int, int]:
 def exported() -> list[bytes]:
     with db.reading() as reading:
         head = log.head(reading)
-        return list(export.lines(reading, head.size if head else 0))
+    return b"".join(export.stream(0, head.size if head else 0)).splitlines()
 
 
 def test_only_what_is_sealed_counts_and_each_enterprise_once_a_day(house: House, monkeypatch: Any) -> None:
@@ -119,42 +117,3 @@ def test_it_is_the_finance_offices(house: House, client: FlaskClient) -> None:
     assert (shown.status_code, shown.json["year"], shown.json["final"]) == (200, 2026, False)
     assert_problem(client.get("/v1/reward-statements/2026", headers=bearer("admin")), 403, "insufficient-scope")
     assert_problem(client.get("/v1/reward-statements/1", headers=bearer("finance")), 404, "not-found")
-
-
-# The export
-
-
-@pytest.fixture
-def taken(house: House, tmp_path: Path, monkeypatch: Any) -> tuple[list[bytes], str, list[notes.Verifier]]:
-    append(monkeypatch, *(answered(f"u{number}") for number in range(20)))
-    sealing.seal(ORIGIN)
-    file = tmp_path / "log.ndjson"
-    with db.reading() as reading:
-        assert export.write(reading, file) == 20
-        known = log.keys(reading, ORIGIN)
-    assert file.stat().st_mode & 0o777 == 0o600
-    return file.read_bytes().splitlines(), export.checkpoint_of(file).read_text(), known
-
-
-def test_an_export_is_whole_and_a_line_that_changes_is_named(taken: Any) -> None:
-    lines, note, known = taken
-    assert export.check(lines, note, known).lines == 20
-    for spoil, told in (
-        (lines[:7] + lines[8:], "line 8"),
-        (lines[:-1], "missing at the end"),
-        ([*lines[:3], lines[4], lines[3], *lines[5:]], "line 4"),
-        ([*lines[:5], lines[5].replace(b'"uscc":"u', b'"uscc":"x'), *lines[6:]], "line 6: the entry was altered"),
-        ([*lines, lines[-1]], "line 21"),
-        ([b"garbage", *lines[1:]], "line 1 is no line"),
-    ):
-        with pytest.raises(BadNote, match=told):
-            export.check(spoil, note, known)
-
-
-def test_an_export_altered_with_its_hash_does_not_make_the_root(taken: Any) -> None:
-    lines, note, known = taken
-    forged = json.loads(lines[5])
-    forged["leaf_hash"] = "00" * 32
-    forged["entry"] = None
-    with pytest.raises(BadNote, match="signed root"):
-        export.check([*lines[:5], json.dumps(forged).encode(), *lines[6:]], note, known)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from audit import log, merkle, notes, publishing, sealing, verification
-from audit.growth import Frontier
+from audit.merkle import Frontier
 from audit.models import checkpoint as checkpoints
 from audit.models import entry as entries
 from audit.models import leaf as leaves
