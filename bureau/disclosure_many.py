@@ -4,9 +4,11 @@
 `disclose_many(search, produce)` does, in this order and in one transaction:
 
     1. an Idempotency-Key that was spent leads to the page it bought, if exactly that may still be given
-    2. the institution's standing; then one statement reads the consents of every enterprise (a page linearises
-       with a revocation there: who revoked before is not on it, whatever cursor or snapshot it comes from)
-    3. `produce`, a pure function, makes the page from the index, of the enterprises that consent and their classes
+    2. the institution's standing; then one statement reads which consents changed since this process last looked
+       (a page linearises with a revocation there: who revoked before is not in its mask, nor in its total, whatever
+       cursor or snapshot it comes from)
+    3. `produce`, a pure function, makes the page from the index, of the enterprises that consent and their classes;
+       the consents of those on it are read once more, and where one changed meanwhile the page is made anew
     4. one entry names the conditions, the total, and of each enterprise shown a digest with a salt of its own;
        the salts stand beside it, by enterprise, for its access log
     5. it commits; only now the page is returned, or the refusal raised
@@ -25,11 +27,11 @@ from access import institutions
 from audit import sealing, trail
 from audit.events import Event
 from audit.models import shown as shown_on
-from bureau import screening_index
-from bureau.screening_engine import Snapshot
-from consent.screenable import SCREENING, Covered, screenable
-from kernel import auth, clock, ids
-from kernel.errors import Gone, NotPermitted
+from bureau import screening_index, screening_masks
+from bureau.screening_engine import Classes, Snapshot
+from consent.screenable import SCREENING, standings
+from kernel import auth, clock, db, ids
+from kernel.errors import Gone, NotPermitted, Unavailable
 from kernel.idempotency import settle
 
 
@@ -58,11 +60,13 @@ class Page:
     said: Mapping[str, Any]
 
 
-Producer = Callable[[str, Snapshot, Mapping[str, Covered]], Page]
+Producer = Callable[[str, Snapshot, Classes], Page]
+TRIES = 8
 
 
 def disclose_many(search: Search, produce: Producer) -> tuple[str, bytes]:
     """A page and its entry's id; raises NotPermitted, Gone, or Unavailable where the entry could not be written."""
+    _prepare(search)
 
     def attempt() -> tuple[str, bytes] | NotPermitted | Gone:
         with trail.recording() as tx:
@@ -82,11 +86,10 @@ def _decide(
     said = _asked(search)
     try:
         institutions.require_standing(search.asking, SCREENING, SCREENING)
-        covered = screenable(tx, search.asking, clock.now())
         version = earlier["detail"]["snapshot"] if earlier else search.version
         snapshot = screening_index.current(tx, version)
         page_id = earlier["id"] if earlier else ids.new_id()
-        page = produce(page_id, snapshot, covered)
+        page, consented = _proved(tx, search.asking, snapshot, lambda classes: produce(page_id, snapshot, classes))
         digest = hashlib.sha256(page.body).hexdigest()
         if earlier and digest != earlier["answer_digest"]:
             raise Gone("this page can no longer be shown as it was: consents changed since", slug="answer-gone")
@@ -103,13 +106,34 @@ def _decide(
     else:
         entry = trail.Entry(type=Event.SCREENING_ANSWERED, id=page_id, idempotency_key=search.key, **said)
     trail.append(tx, entry)
-    rows = [
-        {"uscc": uscc, "entry": entry.id, "consent": covered[uscc].consent.id, "salt": salt}
-        for uscc, salt in salts.items()
-    ]
+    rows = [{"uscc": uscc, "entry": entry.id, "consent": consented[uscc], "salt": salt} for uscc, salt in salts.items()]
     if rows:
         tx.execute(insert(shown_on), rows)
     return page_id, page.body
+
+
+def _prepare(search: Search) -> None:
+    """Open the snapshot and read the consents while no other writer waits: a process does so once."""
+    with db.reading() as reading:
+        try:
+            snapshot = screening_index.current(reading, search.version)
+        except Gone:
+            return  # which is to be on the trail
+        screening_masks.current(reading, snapshot, search.asking, clock.now())
+
+
+def _proved(
+    tx: Connection, asking: auth.Institution, snapshot: Snapshot, make: Callable[[Classes], Page]
+) -> tuple[Page, dict[str, str | None]]:
+    """A page whose every enterprise consents to what it shows, as a second reading found; and by which consents."""
+    for _ in range(TRIES):
+        now = clock.now()
+        classes = screening_masks.current(tx, snapshot, asking, now).classes
+        page = make(classes)
+        found = {each.uscc: each for each in standings(tx, asking, now, page.usccs)}
+        if all(screening_masks.bits(found[uscc].classes) == classes[snapshot.places[uscc]] for uscc in page.usccs):
+            return page, {uscc: found[uscc].consent for uscc in page.usccs}
+    raise Unavailable("consents change faster than a page can be made: try again", slug="consents-in-motion")
 
 
 def _asked(search: Search) -> dict[str, Any]:

@@ -16,9 +16,8 @@ import orjson
 
 from bureau import indicators
 from bureau.disclosure_many import Page, Search, disclose_many
-from bureau.screening_engine import Snapshot, View
+from bureau.screening_engine import Classes, Snapshot, View
 from bureau.screening_terms import named, parse, parse_sort
-from consent.screenable import Covered
 from kernel import auth, clock, keys
 from kernel.errors import Invalid, NotPermitted
 from kernel.keys import Altered
@@ -49,8 +48,8 @@ def screen(principal: auth.Principal, body: Mapping[str, Any], key: str) -> byte
     where, sort = parse(asked.where), parse_sort(asked.sort)
     told = list(dict.fromkeys([*named(where), *(each.indicator for each in sort)]))
 
-    def produce(page_id: str, snapshot: Snapshot, covered: Mapping[str, Covered]) -> Page:
-        view = View(snapshot, _mask(snapshot, covered))
+    def produce(page_id: str, snapshot: Snapshot, classes: Classes) -> Page:
+        view = View(snapshot, classes)
         matched, without = view.without(where)
         after = [np.inf if each is None else each for each in asked.after] if asked.after is not None else None
         rows = [int(row) for row in view.order(matched, sort, after)[: asked.limit + 1]]
@@ -137,15 +136,6 @@ def _described(snapshot: Snapshot, place: int, each: indicators.Indicator) -> di
         ranks = [int(rank) for rank in np.argsort(-counts, kind="stable")[:50] if counts[rank] >= SMALLEST]
         told["histogram"] = [{"value": words[rank], "count": int(counts[rank])} for rank in ranks]
     return told
-
-
-def _mask(snapshot: Snapshot, covered: Mapping[str, Covered]) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    mask = np.zeros(len(snapshot.usccs), np.uint8)
-    for uscc, found in covered.items():
-        row = snapshot.places.get(uscc)
-        if row is not None:
-            mask[row] = sum(1 << number for number in found.classes)
-    return mask
 
 
 def _read(body: Mapping[str, Any], asking: auth.Institution) -> Asked:

@@ -19,6 +19,7 @@ from bureau.screening_terms import Condition, Group, Node, Sort
 
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
+Classes = NDArray[np.uint8]  # per row: bit n where class n is consented, 0 hides it
 FACET_VALUES = 20
 PLACES = {code: place for place, code in enumerate(indicators.ALL)}
 _NEEDS = [sum(1 << number for number in each.source_classes) for each in indicators.ALL.values()]
@@ -42,7 +43,7 @@ class Snapshot:
 class View:
     """A snapshot as one institution may see it: `covered` holds bit n where class n is consented, 0 hides the row."""
 
-    def __init__(self, snapshot: Snapshot, covered: NDArray[np.uint8]) -> None:
+    def __init__(self, snapshot: Snapshot, covered: Classes) -> None:
         self.snapshot = snapshot
         self.visible: Mask = covered != 0
         self._covered = covered

@@ -4,7 +4,7 @@
 A consent's terms stand twice: as columns, by which it decides, and in its version's signed document, as shown.
 """
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
 from kernel.db import Instant, metadata
 
@@ -35,6 +35,8 @@ consent = Table(
     Column("suspended_from", String(16)),
     Column("lapses_at", Instant),
     Column("requested_by", String(36)),  # the institution that asked for it
+    # Set by a trigger at each write (see `screenable.changes`): the transaction's id, on SQLite a counter.
+    Column("change", BigInteger, server_default="0", nullable=False),
 )
 Index(
     "uq_consent_deciding",
@@ -47,6 +49,7 @@ Index(
 )
 Index("ix_consent_grantee_id", consent.c.grantee, consent.c.id)
 Index("ix_consent_uscc_id", consent.c.uscc, consent.c.id)
+Index("ix_consent_change", consent.c.change)
 
 consent_version = Table(
     "consent_version",

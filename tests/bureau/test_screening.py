@@ -22,8 +22,9 @@ from bureau.screening_terms import parse, parse_sort
 from consent import consents
 from kernel import db
 from kernel.errors import Conflict, Invalid
+from tests.bureau.screened import EVERYONE, City, found_in
 from tests.conftest import House
-from tests.factories import COUNTER, bank, consent, deliver, new_uscc, registration, signatory, token
+from tests.factories import COUNTER, bank, consent, signatory, token
 
 Rows = list[dict[str, Any]]
 NUMBERS, WORDS = ("BASIC.AGE_YEARS", "RISK.LAWSUITS_24M", "ENERGY.POWER_YOY"), ("TAX.GRADE", "REGION.CODE")
@@ -239,31 +240,6 @@ def test_amounts_in_foreign_currency_are_not_added_up() -> None:
     foreign = {"event_date": "2026-01-02", "items": {"C3.02.07": 5, "C3.02.08": "USD"}}
     assert facts(C3_02=[loan])["FINANCE.LOAN_BALANCE"] == 5.0
     assert facts(C3_02=[loan, foreign])["FINANCE.LOAN_BALANCE"] is None
-
-
-class City:
-    """Some enterprises with a registration, indexed, and a bank that screens them."""
-
-    def __init__(self, client: FlaskClient, size: int) -> None:
-        self.client, self.bank = client, bank()
-        self.usccs = sorted(new_uscc() for _ in range(size))
-        deliver([registration(n, uscc, **{"C1.01.10": "2020-05-06"}) for n, uscc in enumerate(self.usccs, 1)])
-        self.bearer, self._keys = token(self.bank, ("screening:search",)), iter(range(10_000))
-
-    def index(self) -> None:
-        assert screening_index.build() == len(self.usccs)
-
-    def screen(self, key: str | None = None, **body: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.bearer}", "Idempotency-Key": key or f"page-{next(self._keys)}"}
-        return self.client.post("/v1/screenings", json={"operator": "OP-00042", **body}, headers=headers)
-
-
-EVERYONE = {"all": []}
-
-
-def found_in(response: Any) -> list[str]:
-    assert response.status_code == 200, response.json
-    return [each["uscc"] for each in response.json["enterprises"]]
 
 
 def test_only_enterprises_that_consent_are_found_and_only_by_what_they_consent_to(
