@@ -54,9 +54,6 @@ class Client(ClientMixin):
         fits = [hmac.compare_digest(held, offered) for held in self.secret_hashes]
         return self.active and any(fits)
 
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method == self.auth_method
-
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == "client_credentials"
 

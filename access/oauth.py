@@ -2,28 +2,77 @@
 """The OAuth2 endpoints' inside, on Authlib: client credentials, introspection (RFC 7662), revocation (RFC 7009)."""
 
 import os
-from collections.abc import Callable
 from typing import Any
 
+import flask
 from authlib.integrations.flask_oauth2 import AuthorizationServer
+from authlib.integrations.flask_oauth2.requests import FlaskOAuth2Payload, FlaskOAuth2Request
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import grants
-from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError
-from authlib.oauth2.rfc6749.util import extract_basic_authorization
+from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError, UnsupportedGrantTypeError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
-from flask import Flask
+from flask import Flask, Response
 
-from access import clients, limits, networks, switch, tokens
+from access import authentication, clients, tokens
 from kernel import db, ids
 
 SCOPES = (*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES)
-server = AuthorizationServer()
+
+
+class Parameters(FlaskOAuth2Payload):
+    """What a request says: a POST in its form, a GET in its URL, never a mixture (RFC 6749 §3.1, §3.2)."""
+
+    @property
+    def data(self) -> Any:
+        return self._request.form if self._request.method == "POST" else self._request.args
+
+
+class Request(FlaskOAuth2Request):
+    """A request to an OAuth2 endpoint."""
+
+    def __init__(self, request: flask.Request) -> None:
+        super().__init__(request)
+        self.payload = Parameters(request)
+
+
+class UnknownGrant(UnsupportedGrantTypeError):
+    def get_error_description(self) -> str:
+        return "this grant_type is not offered here: see the metadata"  # what was sent is not ours to repeat
+
+
+class Server(AuthorizationServer):
+    """Authlib's, which authenticates clients as this bureau does and tells errors as RFC 6749 §5.2 has them."""
+
+    def create_oauth2_request(self, request: Any) -> Request:
+        return Request(flask.request)
+
+    def authenticate_client(self, request: Any, methods: Any = None, endpoint: str = "token") -> clients.Client:
+        return authentication.require_client(request)
+
+    def create_token_response(self, request: Any = None) -> Response:
+        request = self.create_oauth2_request(request)
+        try:
+            grant = self.get_token_grant(request)
+            grant.validate_token_request()
+            return self.handle_response(*grant.create_token_response())  # type: ignore[no-any-return]
+        except OAuth2Error as error:
+            return self.handle_error_response(request, error)  # type: ignore[no-any-return]
+
+    def get_token_grant(self, request: Any) -> Any:
+        if not request.payload.grant_type:
+            raise InvalidRequestError("send the parameter grant_type in the form")
+        try:
+            return super().get_token_grant(request)
+        except UnsupportedGrantTypeError as error:
+            raise UnknownGrant(None) from error
+
+
+server = Server()
 
 
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):
     """RFC 6749 §4.4; a scope that is not registered for the client is refused, never dropped in silence."""
-
-    TOKEN_ENDPOINT_AUTH_METHODS = list(clients.AUTH_METHODS)
 
     def validate_requested_scope(self) -> None:
         if set((self.request.payload.scope or "").split()) - self.request.client.scopes:
@@ -32,8 +81,6 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):
 
 class Introspection(IntrospectionEndpoint):
     """A client may ask about its own tokens, and learns of no others."""
-
-    CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)
 
     def check_params(self, request: Any, client: clients.Client) -> None:
         _require_token(request)
@@ -58,8 +105,6 @@ class Introspection(IntrospectionEndpoint):
 class Revocation(RevocationEndpoint):
     """A client may end its own tokens; the next request with one is refused."""
 
-    CLIENT_AUTH_METHODS = list(clients.AUTH_METHODS)
-
     def check_params(self, request: Any, client: clients.Client) -> None:
         _require_token(request)
 
@@ -80,8 +125,7 @@ def install(app: Flask) -> None:
     life = int(tokens.CLIENT_TOKEN_LIFE.total_seconds())
     app.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = lambda *_args, **_kwargs: ids.new_secret()
     app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": life}
-    server.init_app(app, query_client=_query_client, save_token=_save_token)
-    server.register_client_auth_method("client_secret_basic", _authenticate_basic)
+    server.init_app(app, save_token=_save_token)
 
 
 def metadata(issuer: str) -> dict[str, Any]:
@@ -101,46 +145,10 @@ def metadata(issuer: str) -> dict[str, Any]:
     }
 
 
-def _authenticate_basic(find: Callable[[str], clients.Client | None], request: Any) -> clients.Client | None:
-    """client_secret_basic, with what else a client must be to get in.
-
-    1. a pair of client and address that has just failed too often is not looked at: 429 (`limits.failures`)
-    2. an unknown client, a wrong secret or a header that holds none is a failure, and counted
-    3. only who knows the secret learns that a switch, the network or the party's standing refuses: 503 or 403
-    """
-    try:
-        client_id, secret = extract_basic_authorization(request.headers)
-    except ValueError:  # no text in base64
-        client_id = secret = None
-    if not client_id or not secret:
-        return None
-    address = networks.of_caller()
-    known = find(client_id)
-    # What there is no client of is counted for the address alone: made-up names shall not fill the table.
-    attempt = limits.attempt(known.client_id if known else None, address)
-    limits.failures.require_left(attempt)
-    if known is None or not known.check_client_secret(secret):
-        limits.failures.take_one(attempt)
-        return None
-    if known.stopped is not None:
-        raise switch.refusal(known.stopped)
-    networks.require_allowed(known.networks, address)
-    if known.refusal is not None:
-        raise known.refusal
-    return known
-
-
 def _require_token(request: Any) -> None:
     # An unknown token_type_hint is ignored (RFC 7009 §2.1, RFC 7662 §2.1); Authlib would refuse it.
     if "token" not in request.form:
         raise InvalidRequestError("send the parameter token in the form")
-
-
-def _query_client(client_id: str) -> clients.Client | None:
-    if "\0" in client_id:  # no text of a database's
-        return None
-    with db.reading() as reading:
-        return clients.find(reading, client_id)
 
 
 def _query_token(token_string: str) -> tokens.Token | None:

@@ -52,7 +52,7 @@ def assert_refused(response: Any, status: int, error: str) -> None:
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["X-Request-Id"]
     if status == 401:
-        assert response.headers["WWW-Authenticate"].startswith("Basic ")
+        assert response.headers["WWW-Authenticate"] == 'Basic realm="bureau"'
 
 
 def test_a_token_is_issued_as_the_rfc_shows_it(client: FlaskClient, registered: Registered) -> None:
@@ -116,10 +116,33 @@ def test_a_secret_in_the_body_is_refused(client: FlaskClient, registered: Regist
         assert_refused(post(client, endpoint, **form, **more), 401, "invalid_client")
 
 
-@pytest.mark.parametrize("grant", ["password", "authorization_code", "refresh_token", "implicit", "", "x"])
+@pytest.mark.parametrize("grant", ["password", "authorization_code", "refresh_token", "implicit", "x", 'a"b\\', "é"])
 def test_any_other_grant_is_unsupported(client: FlaskClient, registered: Registered, grant: str) -> None:
     form = {"grant_type": grant, "username": "a", "password": "b", "code": "c", "refresh_token": "d"}
     assert_refused(post(client, "token", registered, **form), 400, "unsupported_grant_type")
+
+
+def test_a_missing_grant_type_is_an_invalid_request(client: FlaskClient, registered: Registered) -> None:
+    for form in ({}, {"grant_type": ""}, {"scope": "consent:read"}):
+        assert_refused(post(client, "token", registered, **form), 400, "invalid_request")
+    as_json = client.post("/oauth/token", json=GRANT, auth=registered)
+    assert_refused(as_json, 400, "invalid_request")
+
+
+def test_what_stands_in_the_url_does_not_count(client: FlaskClient, registered: Registered) -> None:
+    in_url = client.post("/oauth/token?grant_type=client_credentials", auth=registered)
+    assert_refused(in_url, 400, "invalid_request")
+    narrowed = client.post("/oauth/token?scope=consent:read", data=GRANT, auth=registered)
+    assert set(narrowed.json["scope"].split()) == set(SCOPES)
+
+
+@pytest.mark.parametrize("endpoint", ["token", "introspect", "revoke"])
+def test_a_parameter_sent_twice_is_an_invalid_request(
+    client: FlaskClient, registered: Registered, endpoint: str
+) -> None:
+    for name in ("scope", "token", "anything", "é"):
+        form = {**GRANT, "token": "x", name: ["a", "a"]}
+        assert_refused(client.post(f"/oauth/{endpoint}", data=form, auth=registered), 400, "invalid_request")
 
 
 def test_a_clients_own_token_is_introspected(client: FlaskClient, registered: Registered) -> None:
