@@ -16,9 +16,10 @@ The subtrees and the lines give the root of size `to`; the consistency proof bin
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -35,6 +36,7 @@ SHOWN = (
     "product", "classes", "outcome", "rule", "billable", "channel", "actor", "of",
 )  # fmt: skip
 CSV_COLUMNS = ("index", "leaf_hash", *SHOWN, "entry")
+_WRITTEN = re.compile(rb'{"index":(0|[1-9]\d*),"leaf_hash":"([0-9a-f]{64})","entry":(.*)}\n?')
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run (CWE-1236)
 
 
@@ -47,6 +49,14 @@ class Proof:
     before: tuple[bytes, ...]
     after: tuple[bytes, ...]
     note: str
+
+
+class Line(NamedTuple):
+    """A leaf as a line tells of it; the entry's bytes are None where retention took them."""
+
+    place: int
+    leaf_hash: bytes
+    content: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +98,14 @@ def check(lines: Iterable[bytes], proof: str, known: Iterable[Verifier]) -> Chec
     told = parse_proof(proof)
     text, _ = notes.verified(told.note, known)
     checkpoint, frontier, without = notes.parse_checkpoint(text), Frontier(told.first, told.before), 0
-    for number, (index, leaf, document) in _read(lines):
-        if index != frontier.size:
-            raise BadNote(f"line {number}: leaf {frontier.size} should be here, and leaf {index} is")
-        if document is None:
+    for number, line in _read(lines):
+        if line.place != frontier.size:
+            raise BadNote(f"line {number}: leaf {frontier.size} should be here, and leaf {line.place} is")
+        if line.content is None:
             without += 1
-        elif leaf_hash(canonical.encode(document)) != leaf:
+        elif leaf_hash(line.content) != line.leaf_hash:
             raise BadNote(f"line {number}: the entry was altered: it does not hash to its leaf hash")
-        frontier.add(leaf)
+        frontier.add(line.leaf_hash)
     if frontier.size != told.last:
         raise BadNote(f"lines are missing at the end: {frontier.size - told.first} of {told.last - told.first}")
     if not merkle.is_consistent(told.last, checkpoint.size, told.after, frontier.root, checkpoint.root):
@@ -103,23 +113,37 @@ def check(lines: Iterable[bytes], proof: str, known: Iterable[Verifier]) -> Chec
     return Checked(checkpoint, told.first, told.last - told.first, without)
 
 
-def _read(lines: Iterable[bytes]) -> Iterator[tuple[int, tuple[int, bytes, Any]]]:
+def _read(lines: Iterable[bytes]) -> Iterator[tuple[int, Line]]:
     numbered = iter(enumerate(lines, 1))
     for number, line in numbered:
         if number == 1 and not line.startswith(b"{"):
             yield from _read_csv(line, numbered)
             return
-        try:
-            if len(line) > MAX_LINE_BYTES:
-                raise ValueError("too long")
-            told = orjson.loads(line)
-            found = told["index"], bytes.fromhex(told["leaf_hash"]), told["entry"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadNote(f"line {number} is no line of an export") from error
-        yield number, found
+        if len(line) > MAX_LINE_BYTES:
+            raise BadNote(f"line {number} is no line of an export")
+        yield number, _as_written(line) or _as_json(number, line)
 
 
-def _read_csv(first: bytes, numbered: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, tuple[int, bytes, Any]]]:
+def _as_written(line: bytes) -> Line | None:
+    """A line as the bureau writes it; None where it is in other words, or altered."""
+    found = _WRITTEN.fullmatch(line)
+    if found is None or found[3] == b"null":
+        return None
+    told = Line(int(found[1]), bytes.fromhex(found[2].decode()), found[3])
+    return told if leaf_hash(found[3]) == told.leaf_hash else None
+
+
+def _as_json(number: int, line: bytes) -> Line:
+    """A line as any JSON that says the same."""
+    try:
+        told = orjson.loads(line)
+        content = None if told["entry"] is None else canonical.encode(told["entry"])
+        return Line(int(told["index"]), bytes.fromhex(told["leaf_hash"]), content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadNote(f"line {number} is no line of an export") from error
+
+
+def _read_csv(first: bytes, numbered: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, Line]]:
     if first.decode("utf-8-sig", "replace").strip() != ",".join(CSV_COLUMNS):
         raise BadNote("line 1 is no line of an export")
     for number, line in numbered:
@@ -128,8 +152,9 @@ def _read_csv(first: bytes, numbered: Iterator[tuple[int, bytes]]) -> Iterator[t
                 raise ValueError("too long")
             (cells,) = csv.reader(io.StringIO(line.decode()), strict=True)
             document = orjson.loads(cells[-1]) if cells[-1] else None
-            found = int(cells[0]), bytes.fromhex(cells[1]), document
-            same = document is None or cells == csv_cells(found[0], cells[1], document, cells[-1])
+            content = None if document is None else canonical.encode(document)
+            found = Line(int(cells[0]), bytes.fromhex(cells[1]), content)
+            same = document is None or cells == csv_cells(found.place, cells[1], document, cells[-1])
         except (csv.Error, IndexError, AttributeError, ValueError) as error:
             raise BadNote(f"line {number} is no line of an export") from error
         if not same:

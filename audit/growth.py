@@ -1,29 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grow the tree anew from the entries, and name what does not fit: leaf, tile, checkpoint, published file.
+"""Grow the tree anew from the entries, and name what does not fit: entry, tile, checkpoint, published file.
 
-Where entries and tiles differ, the signed roots say which of them is right. Memory is that of one tile, a
-path of hashes, and the faults, of which at most MOST are told.
+Where entries and tiles differ, the signed roots say which of them is right. Memory is that of one section, a path
+of hashes, and what differs, of which at most MOST is remembered.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from audit import log, notes, publishing, tiles
+from audit import log, merkle, notes, publishing, sections, tiles
 from audit.merkle import HASH_BYTES, Frontier
 from audit.models import checkpoint as checkpoints
-from audit.models import entry as entries
 from audit.models import leaf as leaves
-from audit.models import log_head
 from audit.notes import BadNote
 from audit.sealing import LogBroken
+from audit.sections import HOLE, Section
 
 ROWS_AT_ONCE = 5_000
 MOST = 1_000
+TILE_BYTES = tiles.WIDTH * HASH_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,78 +39,138 @@ def signed_root(tx: Connection, size: int) -> bytes | None:
     return tx.scalar(select(checkpoints.c.root).where(checkpoints.c.size == size))
 
 
-def faults(tx: Connection, published: Path | None) -> Iterator[Fault]:
-    """What does not fit, at most MOST of it."""
-    head = tx.execute(select(log_head)).one_or_none()
-    if head is None or head.size == 0:
-        yield from _strays(tx, 0)
-        return
-    yield from islice(_all_faults(tx, head.origin, head.size, published), MOST)
-
-
-def _all_faults(tx: Connection, origin: str, size: int, published: Path | None) -> Iterator[Fault]:
-    known = log.keys(tx, origin)
-    signed = _checkpoints(tx)
-    frontier = Frontier()
-    differing: list[tuple[int, str | None]] = []
-    wrong_roots: list[tuple[int, int]] = []
-    before, here = 0, next(signed, None)
-    for index, (entry, leaf, kept) in enumerate(_leaves(tx, size)):
-        if leaf is None:
-            yield Fault(entry or f"leaf {index}", f"deleted: it was sealed as leaf {index} and is no longer there")
-        elif kept != leaf and len(differing) < MOST:
-            differing.append((index, entry))
-        # Where there is nothing any more, go on with what the tile says, to name only what is wrong.
-        frontier.add(leaf or kept or b"\0" * HASH_BYTES)
-        while here is not None and here.size == index + 1:
-            if frontier.root != here.root:
-                wrong_roots.append((before, here.size))
-            if told := _vouched(here, origin, known):
-                yield Fault(f"checkpoint {here.size}", told, "log")
-            before, here = here.size, next(signed, None)
-    entries_are_right = frontier.root == signed_root(tx, size) and not wrong_roots
-    yield from _name(differing, entries_are_right)
-    if wrong_roots and not differing:
-        first, last = wrong_roots[0]
+def faults(
+    tx: Connection, origin: str, size: int, published: Path | None, tell: Callable[[int], None]
+) -> Iterator[Fault]:
+    """What does not fit in a log of this size; `tell` hears how many of its entries were found so far."""
+    tree, above, signed = Frontier(), _Above(tx), _Signed(tx, origin)
+    differing: list[int] = []
+    there = 0
+    for section in sections.read(tx, size):
+        there += section.entries
+        yield from (Fault(entry, told) for _, entry, told in section.faults)
+        for number, own in _tiles(section):
+            kept = log.load_tile(tx, 0, number)[: len(own)]
+            content = own if own == kept else _without_holes(own, kept)
+            if content != kept and len(differing) < MOST:
+                named = {index for index, _, _ in section.faults}
+                differing += [each for each in _differing(content, kept, number) if each not in named]
+            heights = tiles.heights(content)
+            yield from signed.held_against(tree, heights)
+            if len(content) == TILE_BYTES:
+                tree.add(heights[-1])
+                yield from above.add(1, heights[-1] if content == kept else _subtree(kept))
+        tell(there)
+    yield from above.end()
+    yield from signed.end(size)
+    yield from _name(tx, differing[:MOST], entries_are_right=not signed.unlike)
+    if signed.unlike and not differing:
+        first, last = signed.unlike[0]
         yield Fault(f"leaves {first} to {last - 1}", "edited together with their tiles: the signed root differs", "log")
-    yield from _upper_tiles(tx, size)
-    yield from _strays(tx, size)
     if published is not None:
-        yield from _published(tx, published)
+        yield from _published(tx, published, entries_are_right=not signed.unlike)
 
 
-def _name(differing: list[tuple[int, str | None]], entries_are_right: bool) -> Iterator[Fault]:
-    for index, entry in differing:
+def strays(tx: Connection, size: int) -> Iterator[Fault]:
+    """Leaves beyond the head, which no checkpoint vouches for, and checkpoints beyond it."""
+    beyond_it = (leaves.c.index >= size) | (leaves.c.index < 0)
+    for row in tx.execute(select(leaves.c.index.label("place"), leaves.c.entry).where(beyond_it).limit(MOST)):
+        yield Fault(row.entry, f"inserted: its leaf {row.place} lies beyond the signed log")
+    for beyond in tx.scalars(select(checkpoints.c.size).where(checkpoints.c.size > size).limit(MOST)):
+        yield Fault(f"checkpoint {beyond}", "the log's head is behind it: rolled back", "log")
+
+
+class _Signed:
+    """The checkpoints, each held against the tree when it has grown to the checkpoint's size."""
+
+    def __init__(self, tx: Connection, origin: str) -> None:
+        self.unlike: list[tuple[int, int]] = []  # from one size to the next whose root differs
+        self._origin, self._known = origin, log.keys(tx, origin)
+        self._rows = _checkpoints(tx)
+        self._before, self._next = 0, next(self._rows, None)
+
+    def held_against(self, tree: Frontier, heights: list[bytes]) -> Iterator[Fault]:
+        """The checkpoints within the tile whose `heights` come after the full tiles of `tree`."""
+        first, width = tree.size * tiles.WIDTH, len(heights[0]) // HASH_BYTES
+
+        def node(height: int, index: int) -> bytes:
+            return heights[height][index * HASH_BYTES : (index + 1) * HASH_BYTES]
+
+        while self._next is not None and self._next.size <= first + width:
+            row = self._next
+            if tree.root_with(merkle.cover(row.size - first, node)) != row.root:
+                self.unlike.append((self._before, row.size))
+            if told := _vouched(row, self._origin, self._known):
+                yield Fault(f"checkpoint {row.size}", told, "log")
+            self._before, self._next = row.size, next(self._rows, None)
+
+    def end(self, size: int) -> Iterator[Fault]:
+        """What is wrong where the last of them is not of the log's size."""
+        if self._before != size:
+            self.unlike.append((self._before, size))
+            yield Fault(f"checkpoint {size}", "deleted: the log's newest checkpoint is no longer there", "log")
+
+
+class _Above:
+    """The tiles above the leaves, each held against the full tiles below it."""
+
+    def __init__(self, tx: Connection) -> None:
+        self._tx = tx
+        self._waiting: dict[int, list[bytes]] = {}  # by level: the hashes that its next tile should have
+        self._number: dict[int, int] = {}
+
+    def add(self, level: int, found: bytes) -> Iterator[Fault]:
+        waiting = self._waiting.setdefault(level, [])
+        waiting.append(found)
+        if len(waiting) == tiles.WIDTH:
+            yield from self._close(level)
+
+    def end(self) -> Iterator[Fault]:
+        for level in sorted(self._waiting):
+            if self._waiting[level]:
+                yield from self._close(level)
+
+    def _close(self, level: int) -> Iterator[Fault]:
+        number = self._number.get(level, 0)
+        expected, kept = self._waiting[level], log.load_tile(self._tx, level, number)
+        if kept[: len(expected) * HASH_BYTES] != b"".join(expected):
+            path = tiles.Tile(level, number, tiles.WIDTH).path
+            yield Fault(path, "altered: it is not made of the tiles below", "log")
+        self._waiting[level], self._number[level] = [], number + 1
+        if len(expected) == tiles.WIDTH:
+            yield from self.add(level + 1, _subtree(kept))
+
+
+def _tiles(section: Section) -> Iterator[tuple[int, bytes]]:
+    """Number and hashes of each tile of a section."""
+    for start in range(0, len(section.hashes), TILE_BYTES):
+        yield (section.first + start // HASH_BYTES) // tiles.WIDTH, section.hashes[start : start + TILE_BYTES]
+
+
+def _without_holes(own: bytes, kept: bytes) -> bytes:
+    """Where there is no hash of its own any more, go on with what the tile says: to name only what is wrong."""
+    places = range(0, len(own), HASH_BYTES)
+    each = ((own[at : at + HASH_BYTES], kept[at : at + HASH_BYTES] or HOLE) for at in places)
+    return b"".join(other if one == HOLE else one for one, other in each)
+
+
+def _differing(content: bytes, kept: bytes, number: int) -> Iterator[int]:
+    for at in range(0, len(content), HASH_BYTES):
+        if content[at : at + HASH_BYTES] != kept[at : at + HASH_BYTES]:
+            yield number * tiles.WIDTH + at // HASH_BYTES
+
+
+def _name(tx: Connection, differing: list[int], *, entries_are_right: bool) -> Iterator[Fault]:
+    for index in differing:
         if entries_are_right:
-            yield Fault(f"tile/0/{index // tiles.WIDTH:03}", f"altered: its hash {index % tiles.WIDTH} is wrong", "log")
+            path = tiles.Tile(0, index // tiles.WIDTH, tiles.WIDTH).path
+            yield Fault(path, f"altered: its hash {index % tiles.WIDTH} is wrong", "log")
         else:
-            yield Fault(
-                entry or f"leaf {index}", f"edited, moved or swapped: it is not what was sealed as leaf {index}"
-            )
+            yield Fault(_entry_at(tx, index), f"edited, moved or swapped: it is not what was sealed as leaf {index}")
 
 
-def _leaves(tx: Connection, size: int) -> Iterator[tuple[str | None, bytes | None, bytes]]:
-    """Each leaf in order: its entry's id, the hash of the entry's bytes, the hash in its tile."""
-    for number in range(-(-size // tiles.WIDTH)):
-        content = log.load_tile(tx, 0, number)
-        first, last = number * tiles.WIDTH, min(size, (number + 1) * tiles.WIDTH)
-        columns = leaves.c.index.label("place"), leaves.c.entry, entries.c.leaf_hash
-        joined = leaves.outerjoin(entries, entries.c.id == leaves.c.entry)
-        some = select(*columns).select_from(joined).where(leaves.c.index >= first, leaves.c.index < last)
-        found: dict[int, Any] = {row.place: row for row in tx.execute(some)}
-        for index in range(first, last):
-            at = (index - first) * HASH_BYTES
-            row = found.get(index)
-            yield _entry_of(row), _hash_of(row), content[at : at + HASH_BYTES]
-
-
-def _entry_of(row: Any) -> str | None:
-    return None if row is None else row.entry
-
-
-def _hash_of(row: Any) -> bytes | None:
-    """The leaf's hash as the entry has it; that its bytes make it `verification` has checked before."""
-    return None if row is None or row.leaf_hash is None else bytes(row.leaf_hash)
+def _entry_at(tx: Connection, index: int) -> str:
+    return tx.scalar(select(leaves.c.entry).where(leaves.c.index == index)) or f"leaf {index}"
 
 
 def _checkpoints(tx: Connection) -> Iterator[Any]:
@@ -135,33 +194,12 @@ def _vouched(row: Any, origin: str, known: list[notes.Verifier]) -> str | None:
     return None
 
 
-def _upper_tiles(tx: Connection, size: int) -> Iterator[Fault]:
-    """Tiles above the leaves hold the hashes of the full tiles below."""
-    for tile in tiles.of_size(size):
-        if tile.level == 0:
-            continue
-        content = log.load_tile(tx, tile.level, tile.number)
-        below = (tile.number * tiles.WIDTH + each for each in range(tile.width))
-        expected = b"".join(_subtree(log.load_tile(tx, tile.level - 1, number)) for number in below)
-        if content[: tile.width * HASH_BYTES] != expected:
-            yield Fault(tile.path.partition(".p")[0], "altered: it is not made of the tiles below", "log")
-
-
 def _subtree(content: bytes) -> bytes:
     """The hash over a full tile; nothing where it is not full any more."""
-    return tiles.subtree(content) if len(content) == tiles.WIDTH * HASH_BYTES else b""
+    return tiles.subtree(content) if len(content) == TILE_BYTES else b""
 
 
-def _strays(tx: Connection, size: int) -> Iterator[Fault]:
-    """Leaves beyond the head, which no checkpoint vouches for."""
-    beyond_it = (leaves.c.index >= size) | (leaves.c.index < 0)
-    for row in tx.execute(select(leaves.c.index.label("place"), leaves.c.entry).where(beyond_it).limit(MOST)):
-        yield Fault(row.entry, f"inserted: its leaf {row.place} lies beyond the signed log")
-    for beyond in tx.scalars(select(checkpoints.c.size).where(checkpoints.c.size > size).limit(MOST)):
-        yield Fault(f"checkpoint {beyond}", "the log's head is behind it: rolled back", "log")
-
-
-def _published(tx: Connection, folder: Path) -> Iterator[Fault]:
+def _published(tx: Connection, folder: Path, *, entries_are_right: bool) -> Iterator[Fault]:
     """The log as files: consistent with the database, each tile as the database has it."""
     try:
         publishing.require_consistent(tx, folder)
@@ -177,5 +215,10 @@ def _published(tx: Connection, folder: Path) -> Iterator[Fault]:
         except OSError:
             yield Fault(tile.path, "its published file is missing", "log")
             continue
-        if content != log.load_tile(tx, tile.level, tile.number)[: tile.width * HASH_BYTES]:
+        kept = log.load_tile(tx, tile.level, tile.number)[: tile.width * HASH_BYTES]
+        if content != kept:
             yield Fault(tile.path, "its published file differs from the database", "log")
+            if tile.level == 0 and not entries_are_right:
+                for index in _differing(kept, content, tile.number):
+                    told = f"edited together with its tile: it is not what was published as leaf {index}"
+                    yield Fault(_entry_at(tx, index), told)

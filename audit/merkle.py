@@ -138,10 +138,15 @@ class Frontier:
 
     @property
     def root(self) -> bytes:
-        if not self._hashes:
+        return self.root_with(())
+
+    def root_with(self, covering: Iterable[bytes]) -> bytes:
+        """The root of these leaves and those that `covering` covers, which come after them."""
+        hashes = [*self._hashes, *covering]
+        if not hashes:
             return EMPTY_ROOT
-        found = self._hashes[-1]
-        for left in reversed(self._hashes[:-1]):
+        found = hashes.pop()
+        for left in reversed(hashes):
             found = node_hash(left, found)
         return found
 

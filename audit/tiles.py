@@ -6,12 +6,14 @@ takes in full tiles only, so a tile once full never changes, and the last of eac
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
-from audit.merkle import HASH_BYTES, Node, node_hash
+from audit.merkle import HASH_BYTES, Node
 
 HEIGHT = 8
 WIDTH = 1 << HEIGHT
+_PAIR = 2 * HASH_BYTES
 Load = Callable[[int, int], bytes]  # (level, number) → the tile's hashes, one after the other
 
 
@@ -87,7 +89,14 @@ def nodes(load: Load) -> Node:
 
 def subtree(content: bytes) -> bytes:
     """The hash over a power of two of hashes."""
-    hashes = [content[at : at + HASH_BYTES] for at in range(0, len(content), HASH_BYTES)]
-    while len(hashes) > 1:
-        hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
-    return hashes[0]
+    return heights(content)[-1]
+
+
+def heights(content: bytes) -> list[bytes]:
+    """The hashes of the complete subtrees over a tile's hashes: of height 0 (the hashes themselves), 1, 2 and so on."""
+    found = [content]
+    while (pairs := len(found[-1]) // _PAIR) > 0:
+        below = found[-1]
+        each = [sha256(b"\x01" + below[at : at + _PAIR]).digest() for at in range(0, pairs * _PAIR, _PAIR)]
+        found.append(b"".join(each))
+    return found

@@ -131,12 +131,17 @@ def facet_of(document: Mapping[str, Any]) -> str:
 
     There are some hundreds of them, whatever the number of entries: so one index serves five filters.
     """
-    return " ".join(document.get(name) or "-" for name in FACETS)
+    return " ".join([document.get(name) or "-" for name in FACETS])
 
 
 def mask_of(classes: Iterable[int] | None) -> int | None:
     """Classes as bits, class 1 the lowest; None where an entry does not speak of classes."""
-    return None if classes is None else sum(1 << number - 1 for number in set(classes))
+    if classes is None:
+        return None
+    mask = 0
+    for number in classes:
+        mask |= 1 << number - 1
+    return mask
 
 
 def find_keyed(tx: Connection, actor: str, key: str, request_digest: str) -> dict[str, Any] | None:

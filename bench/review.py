@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -29,23 +29,16 @@ import psycopg
 
 from app import database
 from audit import acts, search, trail
-from audit.events import Event
-from audit.models import entry as table
+from bench import entries as made
+from bench.entries import COLUMNS, DAYS, FIRST, NONE, RARE, said, said_id
 from bench.house import SETTINGS, administer
 from kernel import db, ids
 from tests import postgres
 from tests.postgres import PostgresServer
 
 LATEST = Path(__file__).with_name("review.json")
-FIRST, DAYS = datetime(2025, 1, 1, tzinfo=UTC), 365
-BANKS, CLIENTS_EACH, OPERATORS_EACH, ENTERPRISES = 96, 2, 100, 390_000
-PURPOSES = ("pre_loan",) * 5 + ("post_loan",) * 3 + ("loan_approval", "guarantee")
-RULES = ("no-consent",) * 7 + ("class-not-covered", "purpose-not-covered", "quota-exhausted")
-CLASSES = ((1, 2, 3, 4, 5, 6, 7), (1, 2), (1,), (1, 2, 3), (2, 4), (1, 5, 6))
-COLUMNS = [column.name for column in table.columns]
 INDEXES = ("other", "actor", "facet", "institution", "operator", "consent", "classes")
 FULL = 10_000_000  # what the goal speaks of
-RARE, NONE = "rare", "none"
 WRITERS, SECONDS = 16, 10
 
 
@@ -81,41 +74,6 @@ def standing(entries: int) -> Iterator[PostgresServer]:
         server.stop()
 
 
-def said(number: int, entries: int) -> tuple[trail.Entry, datetime]:
-    """An entry's words and its time; one in fifty a refusal, one in a hundred of another kind."""
-    time_of = FIRST + timedelta(days=DAYS) * (number / entries)
-    bank, enterprise = number * 7919 % BANKS, number * 104_729 % ENTERPRISES
-    entry_id = ids.first_at(time_of)[:24] + f"{number:012x}"
-    if number % 100 == 99:
-        return trail.Entry(type=Event.SESSION_OPENED, actor=f"person:p-{number % 40}", id=entry_id), time_of
-    rare = number % 1_000_003 == 5
-    refused = rare or number % 50 == 7
-    client = f"c-{bank}-{number % CLIENTS_EACH}"
-    return trail.Entry(
-        type=Event.QUERY_REFUSED if refused else Event.QUERY_ANSWERED,
-        id=entry_id,
-        actor=f"client:{RARE if rare else client}",
-        client=RARE if rare else client,
-        institution=RARE if rare else f"018f0000-0000-7000-8000-{bank:012d}",
-        institution_name="演示银行",
-        operator=RARE if rare else f"OP-{bank:02d}-{number // 97 % OPERATORS_EACH:05d}",
-        reference=f"loan application {number}",
-        uscc=f"91320599MA{enterprise:08d}",
-        consent=None if refused else f"018f0000-0000-7000-9000-{enterprise:012d}",
-        consent_version=None if refused else 1,
-        purpose="insurance" if rare else PURPOSES[number // 11 % len(PURPOSES)],
-        product="screening" if rare else "records",
-        classes=(7,) if rare else CLASSES[number // 13 % len(CLASSES)],
-        publication=812,
-        outcome="refused" if refused else "answered",
-        rule=("consent-suspended" if rare else RULES[number // 17 % len(RULES)]) if refused else None,
-        request_digest="a" * 64,
-        answer_digest=None if refused else "b" * 64,
-        billable=not refused,
-        idempotency_key=f"key-{number * 48_271 % 2**31:08x}-{number}",
-    ), time_of
-
-
 def fill(server: PostgresServer, entries: int) -> None:
     """Copy them in, with all indexes, as they stand after a year."""
     administer(server, "ALTER TABLE entry DISABLE TRIGGER entry_is_unsealed", "bureau")
@@ -136,21 +94,13 @@ def fill(server: PostgresServer, entries: int) -> None:
 
 
 def copy(url: str, first: int, last: int, entries: int) -> int:
-    places = ", ".join(COLUMNS)
-    with psycopg.connect(url) as connection, connection.cursor() as cursor:
-        with cursor.copy(f"COPY entry ({places}) FROM STDIN") as rows:
-            for number in range(first, last):
-                words, time_of = said(number, entries)
-                row = trail.row_of(words, time_of)
-                rows.write_row([row[name] for name in COLUMNS])
-        with cursor.copy('COPY leaf ("index", entry) FROM STDIN') as rows:
-            for number in range(first, last):
-                rows.write_row((number, said_id(number, entries)))
+    """Entries and their leaves, sealed in no tree."""
+    made.copy(url, first, last, entries)
+    statement = 'COPY leaf ("index", entry) FROM STDIN'
+    with psycopg.connect(url) as connection, connection.cursor() as cursor, cursor.copy(statement) as rows:
+        for number in range(first, last):
+            rows.write_row((number, said_id(number, entries)))
     return last
-
-
-def said_id(number: int, entries: int) -> str:
-    return ids.first_at(FIRST + timedelta(days=DAYS) * (number / entries))[:24] + f"{number:012x}"
 
 
 def values() -> dict[str, list[Any]]:

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sealed entries, read and looked at row by row in the order of their leaves, a section of the log at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from audit import rows
+from audit.merkle import HASH_BYTES
+from audit.models import entry as entries
+from audit.models import leaf as leaves
+from kernel.prepared import Prepared
+
+LEAVES = 2_048  # of a section: what is held in memory at once
+HOLE = b"\0" * HASH_BYTES  # in the place of a leaf whose entry has no hash of its own any more
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Leaves `first` and on: the hashes that their entries have, or HOLE; what is wrong, by leaf."""
+
+    first: int
+    hashes: bytes
+    entries: int  # that are still there
+    faults: tuple[tuple[int, str, str], ...]  # leaf, entry, what is wrong
+
+
+def read(tx: Connection, size: int) -> Iterator[Section]:
+    """The first `size` leaves, a section at a time, in order."""
+    for first in range(0, size, LEAVES):
+        yield _read(tx, first, min(size, first + LEAVES))
+
+
+def _read(tx: Connection, first: int, last: int) -> Section:
+    found = _PAGE.all(tx, {"first": first, "last": last})
+    if len(found) != last - first:
+        by_place = {row.place: row for row in found}
+        found = [by_place.get(index) for index in range(first, last)]
+    hashes, faults, there = [], [], 0
+    for index, row in enumerate(found, first):
+        if row is None or row.id is None:
+            faults.append((index, *_gone(index, row)))
+            hashes.append(HOLE)
+            continue
+        there += 1
+        told = rows.fault(row)
+        if told is not None:
+            faults.append((index, row.id, told))
+        hashes.append(row.leaf_hash if told is None or rows.is_hashed(row) else HOLE)
+    return Section(first, b"".join(hashes), there, tuple(faults))
+
+
+def _gone(index: int, row: Any) -> tuple[str, str]:
+    told = f"deleted: it was sealed as leaf {index} and is no longer there"
+    return (f"leaf {index}" if row is None else row.of), told
+
+
+_PAGE = Prepared(
+    select(*rows.COLUMNS, leaves.c.index.label("place"), leaves.c.entry.label("of"))
+    .select_from(leaves.outerjoin(entries, entries.c.id == leaves.c.entry))
+    .where(leaves.c.index >= bindparam("first"), leaves.c.index < bindparam("last"))
+    .order_by(leaves.c.index)
+    .limit(LEAVES)
+)
