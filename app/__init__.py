@@ -14,7 +14,7 @@ from app import docs, health, openapi
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
-from bureau import catalogue, coverage_routes, pages, screening_routes, source_routes
+from bureau import amendment_routes, catalogue, coverage_routes, pages, screening_routes, source_routes
 from bureau import routes as bureau_routes
 from consent import policy
 from consent import requests_routes as consent_requests_routes
@@ -31,6 +31,7 @@ BLUEPRINTS = (
     consent_requests_routes.blp,
     bureau_routes.blp,
     source_routes.blp,
+    amendment_routes.blp,
     screening_routes.blp,
     coverage_routes.blp,
     pages.blp,

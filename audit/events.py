@@ -28,6 +28,8 @@ class Event(StrEnum):
     COVERAGE_LISTED = "coverage.listed"
     LOG_EXPORTED = "log.exported"
     BATCH_RECEIVED = "batch.received"
+    OVERLAY_LAID = "overlay.laid"
+    OVERLAY_LIFTED = "overlay.lifted"
     ROOT_REPLACED = "root-key.replaced"
     ENTERPRISE_SHREDDED = "enterprise.shredded"
     INSTITUTION_ADDED = "institution.added"

@@ -21,11 +21,11 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from audit import trail
 from audit.events import Event
-from bureau import screening_index, vault
-from bureau.holdings import Held
+from bureau import overlays, screening_index, vault
 from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, open_batch, overlay, rejected_row
 from bureau.publications import publish, wait_in_line
+from bureau.sums import Held
 from kernel.errors import Conflict, NotFound
 
 PUBLICATIONS_AN_ENTRY = 400  # of about 80 bytes each: an entry holds at most 64 KiB
@@ -51,15 +51,18 @@ def shred(tx: Connection, uscc: str, reason: str) -> Shredded:
     """
     _require_quiet(tx)
     held = _sums(tx, uscc)
+    laid = overlays.sums(tx, uscc)
     rows = {str(table.name): tx.execute(delete(table).where(table.c.uscc == uscc)).rowcount for table in TABLES}
     if not any(rows.values()):
         raise NotFound(f"the bureau holds nothing on {uscc}")
     screening_index.forget(tx)
     publication, time = publish(tx, "shred")
-    sums = iter(held.items())
+    sums = iter([*(("removed", *of) for of in held.items()), *(("overlays", *of) for of in laid.items())])
     while True:
-        some = {str(number): [one.count, one.hex] for number, one in islice(sums, PUBLICATIONS_AN_ENTRY)}
-        detail = {"reason": reason, "rows": rows, "removed": some}
+        some = list(islice(sums, PUBLICATIONS_AN_ENTRY))
+        detail: dict[str, Any] = {"reason": reason, "rows": rows, "removed": {}, "overlays": {}}
+        for kind, number, one in some:
+            detail[kind][str(number)] = one.told
         said = trail.Entry(
             type=Event.ENTERPRISE_SHREDDED,
             actor="counter",

@@ -76,10 +76,12 @@ class Region(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """What an overlay does to a record: replace its items, mark it as disputed, or hide it."""
+    """What an overlay does to a record: replace some items (and their raw texts), mark it as disputed, or hide it."""
 
     kind: str  # "correction" | "dispute" | "withdrawal"
     items: Mapping[str, Any] | None = None
+    raw: Mapping[str, str] | None = None
+    event_date: str | None = None  # None: as it was
 
 
 def pack(records: Iterable[Entry]) -> bytes:
@@ -120,12 +122,12 @@ def unpack(packed: bytes, publication: int) -> list[Region]:
 
 
 def splice(
-    regions: Iterable[Region], as_of: int, corrections: Mapping[str, Correction]
+    regions: Iterable[Region], as_of: int, corrections: Mapping[str, Sequence[Correction]]
 ) -> Iterator[tuple[str, int, Sequence[bytes | memoryview]]]:
     """The records that stand as of a publication: (dataset, count, pieces of JSON), by dataset.
 
     A piece is one record or many joined by commas; the pieces too are to be joined by commas, once.
-    `regions` come in order of publication; `corrections` by record id.
+    `regions` come in order of publication; `corrections` by record id, in the order in which they were laid.
     """
     by_dataset: dict[str, list[Region]] = {}
     for region in regions:
@@ -162,18 +164,43 @@ def _standing(held: list[Region], as_of: int) -> list[bytes]:
     return list(latest.values())
 
 
-def _corrected(body: bytes, corrections: Mapping[str, Correction]) -> bytes | None:
+def laid_over(record: Mapping[str, Any], corrections: Iterable[Correction]) -> dict[str, Any] | None:
+    """A record with all that was laid over it, in that order; None where it was withdrawn."""
+    shown = dict(record)
+    for correction in corrections:
+        if correction.kind == "withdrawal":
+            return None
+        if correction.kind == "dispute":
+            shown["disputed"] = True
+            continue
+        items = correction.items or {}
+        kept = {name: text for name, text in shown.pop("raw", {}).items() if name not in items}
+        if raw := kept | dict(correction.raw or {}):
+            shown["raw"] = raw
+        shown["items"] = {**shown["items"], **items}
+        shown["event_date"] = correction.event_date or shown["event_date"]
+        shown["corrected"] = True
+    return shown
+
+
+def _corrected(body: bytes, corrections: Mapping[str, Sequence[Correction]]) -> bytes | None:
     record = orjson.loads(body)
-    correction = corrections.get(record["id"])
-    if correction is None:
+    if record["id"] not in corrections:
         return body
-    if correction.kind == "withdrawal":
-        return None
-    if correction.kind == "dispute":
-        record["disputed"] = True
-    elif correction.items is not None:
-        record["items"] = {**record["items"], **correction.items}
-    return orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+    shown = laid_over(record, corrections[record["id"]])
+    return None if shown is None else orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
+
+
+def pack_correction(record_id: str, correction: Correction) -> bytes:
+    """What an overlay holds, before encryption."""
+    told = {name: value for name, value in correction._asdict().items() if value is not None}
+    return orjson.dumps({"record": record_id, **told}, option=orjson.OPT_SORT_KEYS)
+
+
+def unpack_correction(content: bytes) -> tuple[str, Correction]:
+    """The record that an overlay lies on, and what it does to it."""
+    told = orjson.loads(content)
+    return told.pop("record"), Correction(**told)
 
 
 class _Codec(threading.local):

@@ -6,7 +6,7 @@ another, or hidden by an edit of a column beside it, does not show by itself. So
 many records it brought and the sum of their keyed digests, which does not depend on how they are packed and
 which compaction leaves as it is. Here the whole vault is opened and summed up again.
 
-What cannot be found: folios deleted while their batch is still open, rejected rows, overlays.
+What cannot be found: folios deleted while their batch is still open, rejected rows.
 """
 
 from array import array
@@ -22,47 +22,22 @@ from sqlalchemy import Connection, select
 from audit.events import Event
 from audit.models import entry as entries
 from audit.verification import Fault
-from bureau import vault
+from bureau import overlays, vault
 from bureau.folios import Entry
+from bureau.identities import mark_of
 from bureau.models import batch as batches
 from bureau.models import folio
 from bureau.publications import latest
-from kernel import keys
+from bureau.sums import Held
 from kernel.keys import Altered, Key
 
 ENTERPRISES_AT_ONCE = 200
-SUM_BITS = 256
-
-
-@dataclass(slots=True)
-class Held:
-    """So many records, and the sum of their keyed digests modulo 2^256."""
-
-    count: int = 0
-    total: int = 0
-
-    def add(self, bodies: Iterable[bytes]) -> None:
-        """Count these records in: the same in whatever order, and not to be guessed without the key."""
-        digest = keys.purpose("marks").mac256
-        for body in bodies:
-            self.count += 1
-            self.total = (self.total + digest(body)) % 2**SUM_BITS
-
-    @property
-    def hex(self) -> str:
-        return f"{self.total:064x}"
 
 
 @dataclass(slots=True)
 class _Summed:
     by_publication: dict[int, Held] = field(default_factory=lambda: defaultdict(Held))
     faults: list[Fault] = field(default_factory=list)
-
-
-def mark_of(source: str, dataset: str, uscc: str, event_date: bytes, items: bytes) -> int:
-    """The fingerprint by which repeats of a delivered row are counted; `event_date` and `items` as JSON."""
-    told = b"\0".join((source.encode(), dataset.encode(), uscc.encode(), event_date, items))
-    return keys.purpose("marks").mac64(told)
 
 
 def faults(reading: Connection) -> Iterator[Fault]:
@@ -84,6 +59,8 @@ def faults(reading: Connection) -> Iterator[Fault]:
     for number, held in summed.by_publication.items():
         if number <= until and not _is_pruned(reading):
             yield Fault(str(number), f"inserted: {held.count} records are of no batch on the trail", "publication")
+    if not _is_pruned(reading):
+        yield from overlays.faults(reading, until)
 
 
 def _told(reading: Connection, until: int) -> Iterator[dict[str, Any]]:
@@ -101,9 +78,7 @@ def _add_removed(reading: Connection, summed: _Summed) -> None:
     for leaf in reading.scalars(shredded):
         document = orjson.loads(leaf)
         for number, (count, total) in document["detail"]["removed"].items():
-            held = summed.by_publication[int(number)]
-            held.count += count
-            held.total = (held.total + int(total, 16)) % 2**SUM_BITS
+            summed.by_publication[int(number)].put_in(count, int(total, 16))
 
 
 def _read(leaf: bytes) -> dict[str, Any] | None:
@@ -199,9 +174,9 @@ def _difference(document: dict[str, Any], held: Held) -> Iterator[Fault]:
     detail = document["detail"]
     if "records" not in detail:  # received by an earlier version, which did not sum up
         return
-    missing = detail["accepted"] - held.count
+    missing = detail["accepted"] - detail.get("amended", 0) - held.count
     if missing:
         what = f"deleted: {missing} of its" if missing > 0 else f"put back: {-missing} more than its"
-        yield Fault(detail["batch"], f"{what} {detail['accepted']} records", "batch")
+        yield Fault(detail["batch"], f"{what} {detail['accepted'] - detail.get('amended', 0)} records", "batch")
     elif held.hex != detail["records"]:
         yield Fault(detail["batch"], "edited: its records are not those that were received", "batch")

@@ -10,14 +10,11 @@ Kill the process anywhere: an open batch's folios are invisible, and the next ru
 given the same delivery cannot both advance it: each chunk first claims the batch from where it read it, or fails.
 """
 
-import hashlib
-import json
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
@@ -25,17 +22,18 @@ from sqlalchemy import Connection, delete, insert, select, update
 from access import sources
 from audit import trail
 from audit.events import Event
-from bureau import catalogue, coverage, directory, vault
+from bureau import amendments, catalogue, coverage, directory, identities, overlays, rejects, vault
 from bureau.catalogue import Catalogue, Dataset
 from bureau.folios import Entry, Packet
-from bureau.holdings import Held, mark_of
+from bureau.identities import mark_of
 from bureau.judging import CONSENT_BASES, Accepted, Rejected, judge
 from bureau.models import batch as batches
-from bureau.models import folio, open_batch, rejected_row
+from bureau.models import folio, open_batch
 from bureau.publications import publish, wait_in_line
 from bureau.records import Batch, Row, Unreadable
+from bureau.sums import Held
 from consent import consents
-from kernel import bulk, clock, keys
+from kernel import bulk, clock
 from kernel import uscc as codes
 from kernel.errors import Conflict
 from kernel.idempotency import settle
@@ -46,7 +44,10 @@ NAME_ITEM, DIVISION_ITEM = "C1.01.01", "C1.01.17"
 
 @dataclass(slots=True)
 class Receipt:
-    """What became of a delivery: `accepted + rejected == rows`; `repeated` of the accepted were delivered before."""
+    """What became of a delivery: `accepted + rejected == rows`.
+
+    Of the accepted, `repeated` said nothing new and `amended` correct or withdraw records, so are none themselves.
+    """
 
     batch: str
     feed: str
@@ -54,6 +55,7 @@ class Receipt:
     accepted: int = 0
     rejected: int = 0
     repeated: int = 0
+    amended: int = 0
     duplicate: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Receipt:
                 reasons[one.reason] += 1
             else:
                 self.accepted += 1
+                self.amended += bool(one.row.act)
                 warnings.update(one.warnings)
         self.rows += len(judged)
         self.repeated += repeated
@@ -79,7 +82,8 @@ class _Opened:
     rows_done: int
     parts_done: int
     receipt: Receipt
-    held: Held  # what its entry will say that the vault must hold
+    held: Held  # what its entry will say that the vault must hold of records
+    laid: Held  # and of overlays
 
 
 def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Receipt:
@@ -114,9 +118,16 @@ def _open(batch: Batch) -> _Opened | Receipt:
         if held.publication is not None:
             return Receipt(**{**orjson.loads(held.receipt), "duplicate": True})
         told = orjson.loads(held.progress)
-        summed = Held(told["accepted"], int(told.pop("records", "0"), 16))
+        total, (count, laid) = told.pop("records", "0"), told.pop("overlays", (0, "0"))
+        receipt = Receipt(**told)
         return _Opened(
-            held.id, clock.rfc3339(held.received_at), held.rows_done, held.parts_done, Receipt(**told), summed
+            batch=held.id,
+            received_at=clock.rfc3339(held.received_at),
+            rows_done=held.rows_done,
+            parts_done=held.parts_done,
+            receipt=receipt,
+            held=Held(receipt.accepted - receipt.amended, int(total, 16)),
+            laid=Held(count, int(laid, 16)),
         )
 
 
@@ -126,7 +137,7 @@ def _begin(tx: Connection, batch: Batch) -> _Opened:
     number: int = tx.execute(insert(batches).values(**values).returning(batches.c.id)).scalar_one()
     receipt = Receipt(str(number), batch.feed)
     tx.execute(insert(open_batch).values(batch=number, rows_done=0, parts_done=0, progress=_dumps(receipt)))
-    return _Opened(number, clock.rfc3339(now), 0, 0, receipt, Held())
+    return _Opened(number, clock.rfc3339(now), 0, 0, receipt, Held(), Held())
 
 
 def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[Row | Unreadable]) -> _Opened:
@@ -140,17 +151,27 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
         coverage.note_borrowers(tx, filter(codes.is_valid, needed), batch.source)
     collecting = consents.collecting(tx, needed)
     judged = [judge(row, batch, known, collecting) for row in chunk]
-    accepted = [one for one in judged if isinstance(one, Accepted)]
+    acts = [one for one in judged if isinstance(one, Accepted) and one.row.act]
+    amended = amendments.from_source(tx, opened.batch, batch.source, acts)
+    if amended.refused:
+        judged = [amended.refused.get(_number(one), one) for one in judged]
+    accepted = [one for one in judged if isinstance(one, Accepted) and not one.row.act]
     packets = _packets(accepted, batch, opened, known)
-    repeated = _count_repeats(tx, packets)
+    repeated = _count_repeats(tx, packets) + amended.repeated
     parts = vault.store(tx, opened.batch, opened.parts_done, packets)
-    _keep_rejects(tx, opened.batch, [one for one in judged if isinstance(one, Rejected)])
+    rejects.keep(tx, opened.batch, [one for one in judged if isinstance(one, Rejected)])
     directory.note(tx, opened.batch, _directory_lines(accepted))
     receipt = Receipt(**asdict(opened.receipt))
     receipt.count(judged, repeated)
-    held = Held(opened.held.count, opened.held.total)
+    held, laid = replace(opened.held), replace(opened.laid)
     held.add(record.body for packet in packets.values() for record in packet.records)
-    return _advance(tx, opened, len(chunk), parts, receipt, held)
+    laid.put_in(amended.held.count, amended.held.total)
+    done = replace(opened, rows_done=opened.rows_done + len(chunk), parts_done=parts, receipt=receipt)
+    return _advance(tx, replace(done, held=held, laid=laid))
+
+
+def _number(one: Accepted | Rejected) -> int:
+    return one.row.number if isinstance(one, Accepted) else one.number
 
 
 def _claim(tx: Connection, opened: _Opened) -> None:
@@ -161,12 +182,11 @@ def _claim(tx: Connection, opened: _Opened) -> None:
         raise Conflict(f"batch {opened.batch} is being received by another process", slug="batch-in-progress")
 
 
-def _advance(tx: Connection, opened: _Opened, rows: int, parts: int, receipt: Receipt, held: Held) -> _Opened:
-    done = opened.rows_done + rows
-    progress = orjson.dumps({**asdict(receipt), "records": held.hex}).decode()
-    values = {"rows_done": done, "parts_done": parts, "progress": progress}
-    tx.execute(update(open_batch).where(open_batch.c.batch == opened.batch).values(**values))
-    return _Opened(opened.batch, opened.received_at, done, parts, receipt, held)
+def _advance(tx: Connection, done: _Opened) -> _Opened:
+    progress = {**asdict(done.receipt), "records": done.held.hex, "overlays": done.laid.told}
+    values = {"rows_done": done.rows_done, "parts_done": done.parts_done, "progress": orjson.dumps(progress).decode()}
+    tx.execute(update(open_batch).where(open_batch.c.batch == done.batch).values(**values))
+    return done
 
 
 def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
@@ -174,11 +194,14 @@ def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
     _claim(tx, opened)
     tx.execute(delete(open_batch).where(open_batch.c.batch == opened.batch))
     number, _ = publish(tx, "batch", opened.batch)
+    overlays.publish_with(tx, opened.batch, number)
     receipt = _dumps(opened.receipt)
     tx.execute(update(batches).where(batches.c.id == opened.batch).values(publication=number, receipt=receipt))
     detail = {**asdict(opened.receipt), "source": batch.source, "digest": batch.digest, "basis": batch.basis}
     del detail["duplicate"]
     detail["records"] = opened.held.hex
+    if opened.laid.count:
+        detail["overlays"] = opened.laid.told
     said = trail.Entry(
         type=Event.BATCH_RECEIVED, actor=f"source:{batch.source}", channel="counter", publication=number, detail=detail
     )
@@ -206,7 +229,7 @@ def _packets(
             opened.received_at.encode(),
             batch.source.encode(),
         )
-        identity = content if dataset.kind == "event" else _identity(one, dataset, batch.source)
+        identity = _identity(one, dataset, batch.source, content)
         place = row.uscc, dataset.class_number
         packet = packets.get(place) or packets.setdefault(place, Packet([], array("Q")))
         packet.records.append(Entry(dataset.code, None, identity, body))
@@ -214,11 +237,10 @@ def _packets(
     return packets
 
 
-def _identity(one: Accepted, dataset: Dataset, source: str) -> int:
-    """What a state or period record is identified by: its source and key items (design section 4)."""
-    named = [one.row.event_date if name == "event_date" else one.items.get(name) for name in dataset.key_items]
-    content = orjson.dumps([source, dataset.code, *named])
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+def _identity(one: Accepted, dataset: Dataset, source: str, content: int) -> int:
+    if dataset.kind == "event":
+        return content
+    return identities.of_key(dataset, source, one.row.event_date, one.items)
 
 
 def _count_repeats(tx: Connection, packets: Mapping[tuple[str, int], Packet]) -> int:
@@ -236,40 +258,6 @@ def _count_repeats(tx: Connection, packets: Mapping[tuple[str, int], Packet]) ->
             repeated += mark in seen
             seen.add(mark)
     return repeated
-
-
-def _keep_rejects(tx: Connection, batch: int, rejects: Sequence[Rejected]) -> None:
-    """Keep rejected rows encrypted, in the source's own words, so that they can be repaired and sent again."""
-    key = keys.purpose("rejects")
-    rows = [
-        {
-            "batch": batch,
-            "row": one.number,
-            "reason": one.reason,
-            "uscc": one.uscc,
-            "ciphertext": key.encrypt(_dumps_any(one.delivered), reject_bound_to(batch, one.number)),
-        }
-        for one in rejects
-    ]
-    if rows:
-        tx.execute(insert(rejected_row), rows)
-
-
-def rejects(tx: Connection, batch: int) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """The rejected rows of a batch: number, reason, and the row in the source's own words."""
-    key = keys.purpose("rejects")
-    for row in tx.execute(select(rejected_row).where(rejected_row.c.batch == batch).order_by(rejected_row.c.row)):
-        kept = key.decrypt(row.ciphertext, reject_bound_to(batch, row.row))
-        yield row.row, row.reason, json.loads(kept.decode("utf-8", "surrogatepass"))
-
-
-def _dumps_any(delivered: Mapping[str, Any]) -> bytes:
-    """JSON of what may be no honest JSON: a rejected row may hold lone surrogates, NaN or endless integers."""
-    return json.dumps(dict(delivered), ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
-
-
-def reject_bound_to(batch: int, row: int) -> bytes:
-    return f"reject\0{batch}\0{row}".encode()
 
 
 def _directory_lines(accepted: Sequence[Accepted]) -> dict[str, directory.Line]:

@@ -19,6 +19,7 @@ from kernel import uscc as codes
 from kernel.canonical import MAX_INTEGER
 
 CONSENT_BASES = ("consent", "lender")
+ACTS = ("correct", "withdraw")
 NO_CONSENT = "no-collection-consent"
 MAX_TEXT_CHARS = 20_000
 
@@ -85,16 +86,34 @@ def judge(
             return Rejected(row.number, reason, {}, None)
         return Rejected(row.number, reason, row.delivered or _as_delivered(row), row.uscc if valid else None)
     items, raw, warnings = _fitting(row, catalogue.datasets[row.dataset])
+    if reason := _unfit(row, items, catalogue.datasets[row.dataset]):
+        return Rejected(row.number, reason, row.delivered or _as_delivered(row), row.uscc)
     if not valid:
         warnings = (*warnings, "uscc check-digit")
-    if missing_key(items, row, catalogue.datasets[row.dataset]):
-        return Rejected(row.number, "missing-key", row.delivered or _as_delivered(row), row.uscc)
     try:
         items_json = orjson.dumps(items, option=orjson.OPT_SORT_KEYS)
         raw_json = orjson.dumps(raw, option=orjson.OPT_SORT_KEYS) if raw else b""
     except TypeError:
         return Rejected(row.number, "unencodable-text", row.delivered or _as_delivered(row), row.uscc)
     return Accepted(row._replace(raw=raw) if raw is not row.raw else row, items, warnings, items_json, raw_json)
+
+
+def _unfit(row: Row, items: Mapping[str, Value], dataset: Dataset) -> str | None:
+    """Why a row with these fitting items is neither a record nor an amendment of one, or None."""
+    if not row.act:
+        return "missing-key" if missing_key(items, row, dataset) else None
+    if row.act not in ACTS:
+        return "unknown-act"
+    if not row.record and (dataset.kind == "event" or missing_key(items, row, dataset)):
+        return "record-not-named"
+    if row.act == "withdraw":
+        return None
+    if not items.keys() - set(dataset.key_items):
+        return "nothing-to-correct"
+    # A blank in the place of what cannot be read would be a correction that nobody made.
+    unread = any(items[name] is None and row.items[name] is not None for name in items)
+    unread = unread or any(" unreadable-" in warning for warning in row.warnings)
+    return "unreadable-correction" if unread else None
 
 
 def missing_key(items: Mapping[str, Value], row: Row, dataset: Dataset) -> bool:

@@ -93,12 +93,15 @@ overlay = Table(
     Column("uscc", String(32), primary_key=True),
     Column("id", String(36), primary_key=True),
     Column("class", SmallInteger, nullable=False),
-    Column("since", Integer, nullable=False),  # valid from this publication
+    Column("since", Integer),  # valid from this publication; null while the batch that brings it is open
     Column("until", Integer),  # and before this one; null: still
+    Column("batch", Integer),  # null: laid by the bureau itself
     Column("key_version", Integer, nullable=False),
     Column("suite", SmallInteger, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
 )
+
+Index("ix_overlay_batch", overlay.c.batch)
 
 rejected_row = Table(
     "rejected_row",

@@ -18,6 +18,9 @@ class Row(NamedTuple):
     `number` counts the delivery's rows from 1, headers left out; `items` maps item code to typed value; `raw` keeps
     the text as delivered beside every value that parsing changed; `delivered` is the row in the source's own words,
     kept (encrypted) if the row is rejected.
+
+    With an `act` the row is no record but amends one of the same source's: `correct` replaces the items that it gives,
+    `withdraw` takes the record back. `record` names it by id; left empty, the row's key does (state and period).
     """
 
     number: int
@@ -28,6 +31,8 @@ class Row(NamedTuple):
     raw: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
     delivered: Mapping[str, str] = {}
+    act: str = ""
+    record: str = ""
 
 
 class Unreadable(NamedTuple):

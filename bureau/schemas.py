@@ -36,6 +36,7 @@ class RecordSchema(Schema):
     items = fields.Dict(required=True, metadata={"description": "item code → string, integer, boolean or null"})
     raw = fields.Dict(metadata={"description": "item code → text as delivered, where parsing changed it"})
     disputed = fields.Boolean()
+    corrected = fields.Boolean(metadata={"description": "items are not those first delivered: they were corrected"})
 
 
 class DatasetSchema(Schema):

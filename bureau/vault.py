@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     Connection,
     Integer,
@@ -32,7 +31,7 @@ from bureau import folios
 from bureau.folios import Correction, Packet, Region
 from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, overlay, publication
-from kernel import bulk, ids, keys
+from kernel import bulk, keys
 from kernel.keys import Altered, Key
 from kernel.prepared import Prepared
 
@@ -50,7 +49,7 @@ class Dossier:
     publication: int
     time: datetime
     regions: Mapping[int, Sequence[Region]]  # class → regions in order of publication
-    corrections: Mapping[str, Correction]  # record id → what an overlay does to it
+    corrections: Mapping[str, Sequence[Correction]]  # record id → what was laid over it, in that order
 
 
 def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int = LATEST) -> Dossier:
@@ -78,8 +77,11 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
     regions: dict[int, list[Region]] = {}
     for row in held:
         regions.setdefault(row.number, []).extend(_open_folio(opened, uscc, row.number, row))
-    laid.sort(key=lambda row: (row.publication, row.text))  # of several on one record the last laid decides
-    corrections = dict(_correction(opened, uscc, row) for row in laid)
+    laid.sort(key=lambda row: (row.publication, row.text))
+    corrections: dict[str, list[Correction]] = {}
+    for row in laid:
+        record, correction = folios.unpack_correction(open_overlay(opened, uscc, row.number, row.text, row))
+        corrections.setdefault(record, []).append(correction)
     return Dossier(uscc, name, number, time, regions, corrections)
 
 
@@ -162,17 +164,15 @@ def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
     return found | made
 
 
-def lay_over(tx: Connection, uscc: str, record_id: str, correction: Correction, since: int) -> str:
-    """Lay a correction, dispute mark or withdrawal over a record from a publication on. Returns the overlay's id.
+def encrypt_overlay(key: Key, uscc: str, number: int, laid: str, content: bytes) -> bytes:
+    """An overlay's ciphertext, bound to its enterprise, class and id."""
+    return key.encrypt(content, _overlay_bound_to(AES_256_GCM, key.version, uscc, number, laid))
 
-    The record itself stays as it was delivered (征信业务管理办法 forbids tampering). The caller publishes and commits.
-    """
-    key, laid, number = current_keys(tx, [uscc])[uscc], ids.new_id(), class_of(record_id)
-    content = orjson.dumps({"record": record_id, "kind": correction.kind, "items": correction.items})
-    bound = _overlay_bound_to(AES_256_GCM, key.version, uscc, number, laid)
-    values = {"uscc": uscc, "id": laid, "class": number, "since": since, "until": None, "key_version": key.version}
-    tx.execute(insert(overlay).values(**values, suite=AES_256_GCM, ciphertext=key.encrypt(content, bound)))
-    return laid
+
+def open_overlay(opened: Mapping[int, Key], uscc: str, number: int, laid: str, row: Any) -> bytes:
+    """What an overlay says; raises Altered where it is not what was written there."""
+    bound = _overlay_bound_to(row.suite, row.key_version, uscc, number, laid)
+    return _key_of(opened, row).decrypt(row.ciphertext, bound)
 
 
 def class_of(record_id: str) -> int:
@@ -182,12 +182,6 @@ def class_of(record_id: str) -> int:
 
 def _unwrap(uscc: str, version: int, wrapped: bytes) -> Key:
     return keys.purpose("records").unwrap(wrapped, _key_bound_to(uscc, version), version)
-
-
-def _correction(opened: Mapping[int, Key], uscc: str, row: Any) -> tuple[str, Correction]:
-    bound = _overlay_bound_to(row.suite, row.key_version, uscc, row.number, row.text)
-    content = orjson.loads(_key_of(opened, row).decrypt(row.ciphertext, bound))
-    return content["record"], Correction(content["kind"], content["items"])
 
 
 def _bound_to(suite: int, key_version: int, uscc: str, number: int, batch: int, part: int) -> bytes:

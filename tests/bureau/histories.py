@@ -12,13 +12,11 @@ import orjson
 from sqlalchemy import select
 
 from audit.models import entry
-from bureau import answers, catalogue, vault
+from bureau import amendments, answers, catalogue, publications, vault
 from bureau.answers import Asked
 from bureau.folios import Correction
 from bureau.intake import Receipt
 from bureau.models import batch as batches
-from bureau.models import overlay
-from bureau.publications import publish
 from bureau.records import Row
 from consent.question import CLASSES
 from kernel import clock, db
@@ -69,15 +67,16 @@ class History:
         return receipt
 
     def lay_over(self, record: str, correction: Correction) -> None:
+        """Lay an overlay at the counter, and remember it."""
         with db.transaction() as tx:
-            since, _ = publish(tx, "overlay")
-            self.laid.append(Laid(vault.lay_over(tx, self.uscc, record, correction, since), record, correction, since))
+            laid = amendments.amend(tx, self.uscc, record, correction, "a test")
+            self.laid.append(Laid(laid, record, correction, publications.latest(tx)))
 
     def lift(self, laid: Laid) -> None:
         """End an overlay, from the next publication on."""
         with db.transaction() as tx:
-            laid.until, _ = publish(tx, "overlay")
-            tx.execute(overlay.update().where(overlay.c.id == laid.id).values(until=laid.until))
+            amendments.lift(tx, self.uscc, laid.id, "a test")
+            laid.until = publications.latest(tx)
 
     def name_at(self, as_of: int) -> str | None:
         known = [name for publication, name in self.names if publication <= as_of]
@@ -110,14 +109,19 @@ class History:
             for laid in self.laid
             if laid.record == document["id"] and laid.since <= as_of and (laid.until is None or laid.until > as_of)
         ]
-        if not over:
-            return document
-        kind, items = over[-1]  # the one laid last decides
-        if kind == "withdrawal":
-            return None
-        if kind == "dispute":
-            return {**document, "disputed": True}
-        return {**document, "items": {**document["items"], **(items or {})}}
+        shown = dict(document)
+        for kind, items, raw, event_date in over:
+            if kind == "withdrawal":
+                return None
+            if kind == "dispute":
+                shown["disputed"] = True
+                continue
+            told = {name: text for name, text in shown.get("raw", {}).items() if name not in (items or {})}
+            shown = {name: value for name, value in shown.items() if name != "raw"}
+            shown |= {"raw": {**told, **(raw or {})}} if told or raw else {}
+            shown["items"] = {**shown["items"], **(items or {})}
+            shown |= {"corrected": True, "event_date": event_date or shown["event_date"]}
+        return shown
 
 
 def expected_record(row: Row, batch: int, received_at: str, source: str) -> dict[str, Any]:

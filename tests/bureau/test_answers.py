@@ -29,7 +29,7 @@ def record(number: int, dataset: str, **items: object) -> Entry:
 
 def dossier(
     held: dict[int, list[list[Entry]]],
-    corrections: dict[str, Correction] | None = None,
+    corrections: dict[str, list[Correction]] | None = None,
     name: str | None = "演示甲",
 ) -> Dossier:
     regions = {
@@ -84,7 +84,7 @@ def test_an_enterprise_with_nothing_on_file_has_empty_classes_and_no_records() -
 
 def test_a_class_and_a_dataset_of_which_all_is_withdrawn_are_not_shown() -> None:
     held = {1: [[record(1, "C1.01"), record(2, "C1.02")]], 5: [[record(3, "C5.01")]]}
-    gone = {"1.1.C1.01": Correction("withdrawal"), "1.3.C5.01": Correction("withdrawal")}
+    gone = {"1.1.C1.01": [Correction("withdrawal")], "1.3.C5.01": [Correction("withdrawal")]}
     produced = answers.records(ASKED, dossier(held, gone))
     (only,) = orjson.loads(produced.body)["classes"]
     assert (only["class"], [part["dataset"] for part in only["datasets"]], produced.records) == (
@@ -96,7 +96,7 @@ def test_a_class_and_a_dataset_of_which_all_is_withdrawn_are_not_shown() -> None
 
 def test_a_disputed_record_says_so_and_a_corrected_one_shows_what_is_right() -> None:
     held = {1: [[record(1, "C1.01", a=1, b=2), record(2, "C1.02")]]}
-    over = {"1.1.C1.01": Correction("correction", {"a": None}), "1.2.C1.02": Correction("dispute")}
+    over = {"1.1.C1.01": [Correction("correction", {"a": None})], "1.2.C1.02": [Correction("dispute")]}
     first, second = orjson.loads(answers.records(ASKED, dossier(held, over)).body)["classes"][0]["datasets"]
     assert first["records"][0]["items"] == {"a": None, "b": 2}
     assert second["records"][0]["disputed"] is True

@@ -19,7 +19,7 @@ NEWEST = 6
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts
 corrections = st.one_of(
-    st.builds(Correction, st.just("correction"), st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2)),
+    st.dictionaries(st.sampled_from(["a", "b"]), values, max_size=2).map(lambda items: Correction("correction", items)),
     st.just(Correction("dispute")),
     st.just(Correction("withdrawal")),
 )
@@ -29,7 +29,7 @@ class Known(NamedTuple):
     """A random history: its records in the order of their publications, and what lies over some of them."""
 
     records: list[Entry]
-    corrections: dict[str, Correction]
+    corrections: dict[str, list[Correction]]
 
 
 @st.composite
@@ -47,15 +47,16 @@ def histories(draw: st.DrawFn) -> Known:
     )
     records = []
     for row, (publication, dataset, identity, items) in enumerate(sorted(told, key=lambda one: one[0]), 1):
-        document = {"id": f"{publication}.{row}.{dataset}", "items": items}
+        document = {"id": f"{publication}.{row}.{dataset}", "items": items, "event_date": None, "raw": {"a": "un"}}
         body = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
         records.append(Entry(dataset, publication, identity, body))
     ids = [orjson.loads(record.body)["id"] for record in records]
-    over = draw(st.dictionaries(st.sampled_from(ids), corrections, max_size=3)) if ids else {}
+    laid = st.lists(corrections, min_size=1, max_size=3)
+    over = draw(st.dictionaries(st.sampled_from(ids), laid, max_size=3)) if ids else {}
     return Known(records, over)
 
 
-def spliced(groups: Sequence[Sequence[Entry]], as_of: int, over: dict[str, Correction]) -> list[Any]:
+def spliced(groups: Sequence[Sequence[Entry]], as_of: int, over: dict[str, list[Correction]]) -> list[Any]:
     """Pack each group as a folio of its newest publication, unpack all, splice."""
     regions: list[Region] = []
     for group in groups:
@@ -72,13 +73,17 @@ def naively(known: Known, as_of: int) -> dict[str, list[dict[str, Any]]]:
     for place, record in enumerate(published):
         later = [(one.dataset, one.identity) for one in published[place + 1 :]]
         document = orjson.loads(record.body)
-        over = known.corrections.get(document["id"])
-        if (record.dataset, record.identity) in later or (over and over.kind == "withdrawal"):
+        over = known.corrections.get(document["id"], [])
+        if (record.dataset, record.identity) in later or Correction("withdrawal") in over:
             continue
-        if over and over.kind == "dispute":
-            document["disputed"] = True
-        elif over:
-            document["items"] |= over.items or {}
+        for one in over:
+            if one.kind == "dispute":
+                document["disputed"] = True
+                continue
+            document["items"] |= one.items or {}
+            document["corrected"] = True
+            if "a" in (one.items or {}):
+                document.pop("raw", None)
         standing.setdefault(record.dataset, []).append(document)
     return standing
 
@@ -144,8 +149,9 @@ def test_what_was_known_once_stays_known_or_is_superseded(known: Known) -> None:
 
 def test_a_dataset_without_a_correction_is_not_parsed() -> None:
     """The bytes go through as they are, even those that are no JSON at all."""
-    records = [Entry("C1.01", 1, 1, b"not json"), Entry("C1.02", 1, 2, b'{"id":"1.2.C1.02","items":{}}')]
-    over = {"1.2.C1.02": Correction("dispute")}
+    touched = b'{"event_date":null,"id":"1.2.C1.02","items":{}}'
+    records = [Entry("C1.01", 1, 1, b"not json"), Entry("C1.02", 1, 2, touched)]
+    over = {"1.2.C1.02": [Correction("dispute")]}
     assert spliced([records], 1, over)[0] == ("C1.01", 1, b"not json")
 
 

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from bureau import compaction, folios, intake, vault
+from bureau import rejects as rejected_rows
 from bureau.models import batch as batches
 from bureau.models import folio, open_batch, publication, rejected_row
 from bureau.records import Row, Unreadable
 from consent import consents
 from kernel import clock, db, uscc
+from kernel.keys import Altered
 from tests import factories
 from tests.bureau.histories import History, answer, case_filed, electricity, entries, expected_record
 from tests.conftest import House
@@ -50,7 +52,7 @@ def numbered(delivered: Sequence[Row | Unreadable]) -> list[Row | Unreadable]:
 
 def rejects(batch: str) -> list[tuple[int, str, dict[str, Any]]]:
     with db.reading() as reading:
-        return list(intake.rejects(reading, int(batch)))
+        return list(rejected_rows.kept(reading, int(batch)))
 
 
 def count(table: Any) -> int:
@@ -116,7 +118,7 @@ def test_a_reject_moved_to_another_row_does_not_open(house: House) -> None:
     receipt = deliver([registration(1, "nobody"), registration(2, "no one")])
     with db.transaction() as tx:
         tx.execute(rejected_row.update().where(rejected_row.c.row == 2).values(row=3))
-    with pytest.raises(intake.keys.Altered):
+    with pytest.raises(Altered):
         rejects(receipt.batch)
 
 
@@ -181,7 +183,7 @@ def test_a_batch_is_on_the_trail_with_its_source_its_digest_and_its_counts(house
     assert len(entry["detail"].pop("records")) == 64
     assert entry["detail"] == {
         "batch": receipt.batch, "feed": "test-feed", "rows": 2, "accepted": 1, "rejected": 1, "repeated": 0,
-        "reasons": {"invalid-uscc": 1}, "warnings": {}, "source": "S02", "digest": "e" * 64,
+        "amended": 0, "reasons": {"invalid-uscc": 1}, "warnings": {}, "source": "S02", "digest": "e" * 64,
         "basis": "public",
     }  # fmt: skip
 

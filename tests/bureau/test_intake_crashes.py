@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from audit import verification
-from bureau import holdings, intake, vault
+from bureau import holdings, intake, rejects, vault
 from bureau.intake import Receipt
 from bureau.models import batch as batches
 from bureau.models import data_key, folio, open_batch, publication
@@ -123,7 +123,7 @@ def test_a_delivery_killed_again_and_again_ends_as_a_clean_one(open_house: House
     assert (receipt.repeated, receipt.duplicate) == (EXPECTED_REPEATS, False)
     with db.reading() as reading:
         held: Any = reading.execute(select(batches)).one()
-        assert len(list(intake.rejects(reading, held.id))) == rejected
+        assert len(list(rejects.kept(reading, held.id))) == rejected
         assert verification.verify(reading).ok
     for code in ENTERPRISES:
         told = [row for row in delivered() if row.uscc == code]

@@ -19,7 +19,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from bureau import intake
+from bureau import intake, rejects
 from bureau.intake import Receipt
 from bureau.models import directory, folio, rejected_row
 from connectors import feeds
@@ -116,7 +116,7 @@ def check_what_is_stored(batch: int) -> None:
     with db.reading() as reading:
         assert reading.scalar(select(func.sum(folio.c.record_count))) == len(good) == 21_764
         assert reading.scalar(select(func.count()).select_from(rejected_row)) == 690
-        kept = {number: delivered for number, _, delivered in intake.rejects(reading, batch)}
+        kept = {number: delivered for number, _, delivered in rejects.kept(reading, batch)}
         names = {row.uscc: row.name for row in reading.execute(select(directory))}
     assert kept == {number: row for number, row in enumerate(register(), 1) if number not in good}
     assert names == {row[CODE].strip(): row[NAME].strip() for _, row in accepted()}

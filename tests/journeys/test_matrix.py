@@ -20,7 +20,8 @@ from access.lifecycle import Act
 from access.models import token as token_table
 from access.people import Newcomer
 from app import counter, create_app
-from bureau import catalogue, screening_index
+from bureau import amendments, catalogue, screening_index
+from bureau.folios import Correction
 from consent import evidence, requests
 from consent.terms import Grant
 from kernel import auth, clock, db
@@ -271,6 +272,21 @@ def screening(stage: Stage, caller: Caller) -> Sent:
     return Sent(json=body, headers={"Idempotency-Key": f"matrix-{clock.now().timestamp()}"})
 
 
+def delivered(stage: Stage) -> str:
+    receipt = factories.deliver([factories.registration(1, stage.uscc, NAME)])
+    return f"{receipt.batch}.1.C1.01"
+
+
+def amending(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"uscc": stage.uscc}, {"record": delivered(stage), "kind": "withdrawal", "reason": "why"})
+
+
+def lifting(stage: Stage, caller: Caller) -> Sent:
+    with db.transaction() as tx:
+        laid = amendments.amend(tx, stage.uscc, delivered(stage), Correction("dispute"), "why")
+    return Sent({"uscc": stage.uscc, "overlay_id": laid}, {"reason": "why"})
+
+
 OWNERSHIP: dict[str, Row] = {
     "GET /healthz": public(200),
     "GET /readyz": public(200),
@@ -310,6 +326,13 @@ OWNERSHIP: dict[str, Row] = {
     ),
     "GET /v1/enterprises/<uscc>/access-log": Row(SIGNATORY, 200, send=enterprise),
     "GET /v1/enterprises/<uscc>/dossier": Row(SIGNATORY, 200, send=enterprise),
+    "POST /v1/enterprises/<uscc>/overlays": Row(ADMIN, 201, send=amending),
+    "POST /v1/enterprises/<uscc>/overlays/<overlay_id>/lift": Row(ADMIN, 204, send=lifting),
+    "GET /v1/enterprises/<uscc>/records/<record_id>": Row(
+        frozenset({"compliance"}),
+        200,
+        send=lambda stage, caller: Sent({"uscc": stage.uscc, "record_id": delivered(stage)}),
+    ),
     "GET /v1/audit/entries": Row(frozenset({"compliance"}), 200),
     "GET /v1/audit/entries/<entry_id>": Row(
         frozenset({"signatory", "compliance", *(bank for bank in BANKS if bank.startswith("bank:"))}),

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums: what an entry tells of records or overlays, so that the vault can be held against it.
+
+The sum of keyed digests does not depend on how records are packed or in which order, so compaction leaves it as it
+is; and it cannot be made up without the key.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kernel import keys
+
+SUM_BITS = 256
+
+
+@dataclass(slots=True)
+class Held:
+    """So many of them, and the sum of their keyed digests modulo 2^256."""
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, bodies: Iterable[bytes]) -> None:
+        """Count these in: the same in whatever order, and not to be guessed without the key."""
+        digest = keys.purpose("marks").mac256
+        for body in bodies:
+            self.put_in(1, digest(body))
+
+    def put_in(self, count: int, total: int) -> None:
+        self.count += count
+        self.total = (self.total + total) % 2**SUM_BITS
+
+    def take_out(self, count: int, total: int) -> None:
+        self.put_in(-count, -total)
+
+    @property
+    def hex(self) -> str:
+        return f"{self.total:064x}"
+
+    @property
+    def told(self) -> tuple[int, str]:
+        """As an entry says it."""
+        return self.count, self.hex
