@@ -282,8 +282,9 @@ def amending(stage: Stage, caller: Caller) -> Sent:
 
 
 def lifting(stage: Stage, caller: Caller) -> Sent:
+    record = delivered(stage)
     with db.transaction() as tx:
-        laid = amendments.amend(tx, stage.uscc, delivered(stage), Correction("dispute"), "why")
+        laid = amendments.amend(tx, stage.uscc, record, Correction("dispute"), "why")
     return Sent({"uscc": stage.uscc, "overlay_id": laid}, {"reason": "why"})
 
 
