@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `bureau`: the bureau's own counter. Importing the modules below is what registers their commands."""
 
-from app.cli import consents, coverage, findings, parties, people, records, service, sources, switches, trail
+from app.cli import consents, coverage, findings, log, parties, people, records, service, sources, switches, trail
 from app.commands import main
 
 __all__ = [
     "consents",
     "coverage",
     "findings",
+    "log",
     "main",
     "parties",
     "people",

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from app import config, counter, open_bureau, sealer
+from app.cli.log import keys_in
 from app.commands import as_json, command, main, say
-from audit import export, exported, log, notes, receipts, rewards, trail
+from audit import export, exported, log, receipts, rewards, trail
 from audit.events import Event
 from audit.notes import BadNote, Verifier
 from kernel import clock, db
@@ -154,10 +155,7 @@ def _verify_receipt(file: Path, known: list[Verifier], body: Path | None, as_jso
 
 
 def _keys(key: Path | None) -> list[Verifier]:
-    file = key or config.read().log_folder / "key"
     try:
-        return [notes.parse_key(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return keys_in(key or config.read().log_folder / "key")
     except FileNotFoundError as error:
         raise SettingError("there is no log here: name the bureau's public key with --key FILE") from error
-    except (BadNote, UnicodeDecodeError) as error:
-        raise SettingError(f"{file} holds no public key of a log") from error
