@@ -16,6 +16,7 @@ from audit import log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
 from bureau import amendment_routes, catalogue, coverage_routes, pages, screening_routes, source_routes
 from bureau import routes as bureau_routes
+from connectors import webhook_routes
 from consent import policy
 from consent import requests_routes as consent_requests_routes
 from consent import routes as consent_routes
@@ -35,6 +36,7 @@ BLUEPRINTS = (
     screening_routes.blp,
     coverage_routes.blp,
     pages.blp,
+    webhook_routes.blp,
     audit_routes.blp,
     review_routes.blp,
     log_routes.blp,

@@ -9,6 +9,7 @@ BUREAU_POLICY          what the bureau allows whatever is consented to (default:
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
 BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
 BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
+BUREAU_OUTWARD_NETWORKS networks beside the public internet that webhooks may call into, as above (default none)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
@@ -36,6 +37,7 @@ class Settings:
     log_level: str
     require_totp: str = "off"
     trusted_proxies: tuple[Network, ...] = ()
+    outward_networks: tuple[Network, ...] = ()
 
     @property
     def demo_mark(self) -> Path:
@@ -71,10 +73,11 @@ def read() -> Settings:
         )
     except EnvError as error:
         raise SettingError(str(error)) from error
-    try:
-        settings = replace(settings, trusted_proxies=networks.parse(env.str("BUREAU_TRUSTED_PROXIES", "")))
-    except ValueError as error:
-        raise SettingError(f"BUREAU_TRUSTED_PROXIES: {error}") from error
+    settings = replace(
+        settings,
+        trusted_proxies=_networks(env, "BUREAU_TRUSTED_PROXIES"),
+        outward_networks=_networks(env, "BUREAU_OUTWARD_NETWORKS"),
+    )
     if not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
     if settings.log_level not in LEVELS:
@@ -82,3 +85,10 @@ def read() -> Settings:
     if settings.require_totp not in REQUIRING_TOTP:
         raise SettingError(f"BUREAU_REQUIRE_TOTP must be one of {', '.join(REQUIRING_TOTP)}")
     return settings
+
+
+def _networks(env: Env, name: str) -> tuple[Network, ...]:
+    try:
+        return networks.parse(env.str(name, ""))
+    except ValueError as error:
+        raise SettingError(f"{name}: {error}") from error

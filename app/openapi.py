@@ -62,6 +62,8 @@ MORE = {
     "accept_invitation": ("404", "409"),
     "sign_in": ("401", "429"),
     "show_checkpoint": ("404",),
+    "list_consent_events": ("410",),
+    **dict.fromkeys(("add_webhook", "resume_webhook"), ("409",)),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi", "show_docs", "show_docs_file")
 

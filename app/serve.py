@@ -4,6 +4,7 @@
     http          granian with its worker processes; where it ends, so does the service
     sealer        `bureau sealer`; started again where it dies
     housekeeping  `bureau worker`; the same
+    messenger     `bureau messenger`; the same
 
 Before the first request is taken, all that waits is sealed: a log that is not what was published stops the start.
 
@@ -50,7 +51,7 @@ def serve(host: str, port: int, workers: int, *, sealer: bool = True) -> int:
     if sealer and _start("-m", "app.cli", "seal", quiet=True).wait() != 0:
         raise SettingError("the trail cannot be sealed, so nothing is served: see the line above")
     http = _start("-m", "app.http", host, str(port), str(workers))
-    helpers = [_Helper("worker"), *([_Helper("sealer")] if sealer else [])]
+    helpers = [_Helper("worker"), _Helper("messenger"), *([_Helper("sealer")] if sealer else [])]
     while not stopping and http.poll() is None:
         time.sleep(LOOK_EVERY_S)
         for helper in helpers:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from access import clients, limits, lockout, tokens
 from bureau import compaction
 from bureau.publications import latest
-from kernel import db
+from kernel import db, outbox
 from kernel.errors import BureauError
 
 REST_S = 30.0
@@ -42,6 +42,7 @@ def work_once(swept: int = 0) -> int:
             lockout.tidy(tx)
             clients.tidy(tx)
             limits.tidy(tx)
+            outbox.tidy(tx)
         with db.reading() as reading:
             published = latest(reading)
         if published > swept and (merged := compaction.sweep()):

@@ -30,7 +30,7 @@ from consent.question import Question
 from consent.store import Given, consent_of
 from consent.terms import Grant
 from consent.transitions import LIVE, after
-from kernel import clock, ids
+from kernel import clock, ids, outbox
 from kernel.errors import Conflict
 from kernel.prepared import Prepared
 
@@ -261,6 +261,25 @@ def record(
         detail={name: value for name, value in detail.items() if value is not None},
     )
     trail.append(tx, said)
+    if consent.scope == "query" and event != Event.CONSENT_REQUESTED:  # who asked knows that it asked
+        outbox.put(tx, event, consent.grantee, _told(consent, supersedes))
+
+
+def _told(consent: Consent, supersedes: str | None) -> dict[str, Any]:
+    """What those whom a consent names are told of a change to it: what they may read at /v1/consents anyway."""
+    told = {
+        "consent_id": consent.id,
+        "version": consent.version,
+        "uscc": consent.uscc,
+        "grantee": consent.grantee,
+        "status": consent.status,
+        "classes": consent.classes,
+        "products": consent.products,
+        "purposes": consent.purposes,
+        "not_before": clock.rfc3339(consent.not_before),
+        "expires_at": consent.expires_at and clock.rfc3339(consent.expires_at),
+    }
+    return told if supersedes is None else {**told, "supersedes": supersedes}
 
 
 def _write(tx: Connection, event: Event, changed: Consent, act: Act) -> Consent:

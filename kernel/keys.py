@@ -25,7 +25,7 @@ from kernel.models import purpose_key
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
-PURPOSES = ("records", "rejects", "marks", "people", "signing", "screening")
+PURPOSES = ("records", "rejects", "marks", "people", "signing", "screening", "webhooks")
 _ROOT_HEADER = b"bureau-root-key-v1\n"
 _ROOT_FILE = re.compile(_ROOT_HEADER + rb"[0-9a-f]{%d}\s*" % (2 * KEY_BYTES))
 

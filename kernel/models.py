@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own tables: wrapped keys."""
+"""The kernel's own tables: wrapped keys, and what is to be told outside."""
 
-from sqlalchemy import Column, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, text
 
 from kernel.db import Instant, metadata
 
@@ -24,3 +24,17 @@ signing_key = Table(
     Column("created_at", Instant, nullable=False),
     Column("retired_at", Instant),
 )
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("place", BigInteger, unique=True),  # null until it is found committed: readers go by it
+    Column("topic", String(64), nullable=False),
+    Column("audience", String(64), nullable=False),  # whom it is for, as consents name grantees
+    Column("time", Instant, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # canonical JSON
+)
+_UNPLACED = text("place IS NULL")
+Index("ix_outbox_id", outbox.c.id, postgresql_where=_UNPLACED, sqlite_where=_UNPLACED)
+Index("ix_outbox_audience_place", outbox.c.audience, outbox.c.place)

@@ -21,7 +21,7 @@ from kernel.keys import Altered
 from kernel.models import signing_key
 
 ALGORITHM = "Ed25519"  # RFC 9864: the fully specified name
-USES = ("consent", "log")
+USES = ("consent", "log", "webhook")
 
 
 class Signer:

@@ -17,7 +17,7 @@ from consent import consents
 from consent.consents import Act
 from consent.question import CLASSES, PRODUCTS, PURPOSES, Question
 from consent.terms import Grant
-from kernel import db, uscc
+from kernel import db, outbox, uscc
 
 COUNTER = Act("counter", channel="counter")
 _numbers = itertools.count(1)
@@ -144,3 +144,9 @@ def ask(client: FlaskClient, bearer: str, enterprise: str, key: str | None = Non
     headers = {"Authorization": f"Bearer {bearer}", "Idempotency-Key": key or f"key-{next(_numbers)}"}
     sent = {name: value for name, value in body.items() if value is not None}
     return client.post("/v1/credit-queries", json=sent, headers=headers)
+
+
+def put_message(audience: str, **data: Any) -> str:
+    """A message in the outbox, without its place yet. Returns its id."""
+    with db.transaction() as tx:
+        return outbox.put(tx, "consent.granted", audience, data)

@@ -2,6 +2,19 @@
 """The command `bureau`: the bureau's own counter. Importing the modules below is what registers their commands."""
 
 from app.cli import consents, coverage, findings, log, parties, people, records, service, sources, switches, trail
+from app.cli import (
+    consents,
+    coverage,
+    findings,
+    parties,
+    people,
+    records,
+    service,
+    sources,
+    switches,
+    trail,
+    webhooks,
+)
 from app.commands import main
 
 __all__ = [
@@ -17,4 +30,5 @@ __all__ = [
     "sources",
     "switches",
     "trail",
+    "webhooks",
 ]

@@ -6,6 +6,7 @@ from alembic import context
 import access.models
 import audit.models
 import bureau.models
+import connectors.models
 import consent.models
 import kernel.models
 from kernel.db import metadata

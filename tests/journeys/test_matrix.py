@@ -22,6 +22,8 @@ from access.people import Newcomer
 from app import counter, create_app
 from bureau import amendments, catalogue, screening_index
 from bureau.folios import Correction
+from bureau import catalogue, screening_index
+from connectors import webhooks
 from consent import evidence, requests
 from consent.terms import Grant
 from kernel import auth, clock, db
@@ -286,6 +288,24 @@ def lifting(stage: Stage, caller: Caller) -> Sent:
     with db.transaction() as tx:
         laid = amendments.amend(tx, stage.uscc, record, Correction("dispute"), "why")
     return Sent({"uscc": stage.uscc, "overlay_id": laid}, {"reason": "why"})
+HEARERS = frozenset({"bank:consent:read", "other-bank:consent:read"})
+HEARER = of_bank("consent:read")
+
+
+def a_webhook(json: Any = None, *, stopped: bool = False) -> Callable[[Stage, Caller], Sent]:
+    """The only webhook of the stage's bank, and what is sent about it."""
+
+    def send(stage: Stage, caller: Caller) -> Sent:
+        with db.transaction() as tx:
+            mine = auth.Principal("client:bank", frozenset(), institution=institutions.get(tx, stage.bank))
+            for earlier in webhooks.list_own(tx, mine):
+                webhooks.remove(tx, mine, earlier["webhook_id"])
+            added = webhooks.add(tx, mine, "https://bank.example/hook")["webhook_id"]
+            if stopped:
+                webhooks.stop(tx, added, "why")
+        return Sent({"webhook_id": added}, json)
+
+    return send
 
 
 OWNERSHIP: dict[str, Row] = {
@@ -406,6 +426,18 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/reward-statements/<int:year>": Row(
         frozenset({"finance"}), 200, send=lambda stage, caller: Sent({"int:year": "2026"})
     ),
+    "GET /v1/consent-events": Row(HEARERS, 200),
+    "POST /v1/webhooks": Row(HEARERS, 201, send=lambda stage, caller: Sent(json={"url": "https://bank.example/hook"})),
+    "GET /v1/webhooks": Row(HEARERS, 200),
+    "GET /v1/webhooks/<webhook_id>": Row(HEARER, 200, clients=404, send=a_webhook()),
+    "DELETE /v1/webhooks/<webhook_id>": Row(HEARER, 204, clients=404, send=a_webhook()),
+    "POST /v1/webhooks/<webhook_id>/rotate": Row(HEARER, 200, clients=404, send=a_webhook()),
+    "POST /v1/webhooks/<webhook_id>/resume": Row(HEARER, 200, clients=404, send=a_webhook(stopped=True)),
+    "POST /v1/webhooks/<webhook_id>/test": Row(HEARER, 202, clients=404, send=a_webhook()),
+    "POST /v1/webhooks/<webhook_id>/replay": Row(
+        HEARER, 202, clients=404, send=a_webhook({"since": "2026-01-01T00:00:00Z"})
+    ),
+    "GET /v1/webhooks/<webhook_id>/messages": Row(HEARER, 200, clients=404, send=a_webhook()),
     "GET /v1/coverage": Row(frozenset({"admin"}), 200),
     "POST /v1/coverage/<trigger>/members": Row(frozenset({"admin"}), 200, send=enrolling),
 }
