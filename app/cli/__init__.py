@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `bureau`: the bureau's own counter. Importing the modules below is what registers their commands."""
 
-from app.cli import consents, coverage, findings, log, parties, people, records, service, sources, switches, trail
 from app.cli import (
     consents,
     coverage,
     findings,
+    log,
     parties,
     people,
     records,

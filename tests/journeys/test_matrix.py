@@ -22,7 +22,6 @@ from access.people import Newcomer
 from app import counter, create_app
 from bureau import amendments, catalogue, screening_index
 from bureau.folios import Correction
-from bureau import catalogue, screening_index
 from connectors import webhooks
 from consent import evidence, requests
 from consent.terms import Grant
@@ -288,6 +287,8 @@ def lifting(stage: Stage, caller: Caller) -> Sent:
     with db.transaction() as tx:
         laid = amendments.amend(tx, stage.uscc, record, Correction("dispute"), "why")
     return Sent({"uscc": stage.uscc, "overlay_id": laid}, {"reason": "why"})
+
+
 HEARERS = frozenset({"bank:consent:read", "other-bank:consent:read"})
 HEARER = of_bank("consent:read")
 

@@ -7,7 +7,7 @@ from alembic import op
 from kernel.db import Instant
 
 revision = "0048"
-down_revision = "0027"
+down_revision = "0054"
 branch_labels = None
 depends_on = None
 
