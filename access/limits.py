@@ -228,10 +228,11 @@ def admit(principal: auth.Principal, *, question: bool) -> None:
             raise limiter.too_many(limit)
 
 
-def count_screening(principal: auth.Principal) -> None:
-    """Count a page of a screening against the client's day; raises TooMany (`screening-budget-spent`)."""
+def count_screening(principal: auth.Principal, pages: int = 1) -> None:
+    """Count pages of a screening against the client's day; raises TooMany (`screening-budget-spent`)."""
     assert principal.client is not None, "only clients have the scope"
-    tell_limits((client_screenings.require(f"screenings:{principal.client}", SCREENINGS_PER_DAY),))
+    for _ in range(pages):
+        tell_limits((client_screenings.require(f"screenings:{principal.client}", SCREENINGS_PER_DAY),))
 
 
 def tidy(tx: Connection) -> int:

@@ -14,8 +14,9 @@ from app import docs, health, openapi
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
-from bureau import amendment_routes, catalogue, coverage_routes, pages, screening_routes, source_routes
+from bureau import amendment_routes, catalogue, coverage_routes, pages, source_routes
 from bureau import routes as bureau_routes
+from bureau.screening import routes as screening_routes
 from connectors import webhook_routes
 from consent import policy
 from consent import requests_routes as consent_requests_routes

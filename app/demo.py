@@ -21,7 +21,8 @@ from app import city
 from app.city import Firm
 from app.config import Settings
 from audit import trail
-from bureau import catalogue, compaction, coverage, intake, screening_index
+from bureau import catalogue, compaction, coverage, intake
+from bureau.screening import index
 from consent import consents
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.terms import Grant
@@ -67,7 +68,7 @@ def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lam
     _consents([Grant(firm.uscc, "query", bank, CLASSES, PRODUCTS, ("screening",)) for firm in firms[1 : SCREENED + 1]])
     (consent_id,) = _consents([Grant(firms[0].uscc, "query", bank, CLASSES, ("records",), ("pre_loan",))])
     compaction.sweep()
-    screening_index.build()
+    index.build()
     credentials = {"base_url": settings.public_url, **_people(bank, firms[0]), "consent_id": consent_id}
     descriptor = os.open(settings.demo_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

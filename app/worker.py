@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The housekeeping process: compacts dossiers, and tidies away what is over: tokens, secrets, counters."""
+"""The housekeeping process: compacts dossiers, keeps the screening index up with deliveries, and tidies away what is
+over: tokens, secrets, counters."""
 
 import signal
 import threading
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from access import clients, limits, lockout, tokens
 from bureau import compaction
 from bureau.publications import latest
+from bureau.screening import index
 from kernel import db, outbox
 from kernel.errors import BureauError
 
@@ -47,6 +49,8 @@ def work_once(swept: int = 0) -> int:
             published = latest(reading)
         if published > swept and (merged := compaction.sweep()):
             log.info("compacted", classes=merged)
+        if patched := index.patch_in_time():
+            log.info("indexed", enterprises=patched)
     except (BureauError, DBAPIError) as error:
         log.error("housekeeping failed", error=type(error).__name__)
         return swept

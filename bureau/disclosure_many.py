@@ -9,14 +9,15 @@
        cursor or snapshot it comes from)
     3. `produce`, a pure function, makes the page from the index, of the enterprises that consent and their classes;
        the consents of those on it are read once more, and where one changed meanwhile the page is made anew
-    4. one entry names the conditions, the total, and of each enterprise shown a digest with a salt of its own;
-       the salts stand beside it, by enterprise, for its access log
+    4. one entry names the conditions, the total, and of each enterprise shown a digest with a salt of its own (of a
+       file of many pages one entry a page: the first is the file's, the others name it); the salts stand beside it,
+       by enterprise, for its access log
     5. it commits; only now the page is returned, or the refusal raised
 """
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,9 @@ from access import institutions
 from audit import sealing, trail
 from audit.events import Event
 from audit.models import shown as shown_on
-from bureau import screening_index, screening_masks
-from bureau.screening_engine import Classes, Snapshot
+from bureau.screening import masks, versions
+from bureau.screening.columns import Snapshot
+from bureau.screening.engine import Classes
 from consent.screenable import SCREENING, standings
 from kernel import auth, clock, db, ids
 from kernel.errors import Gone, NotPermitted, Unavailable
@@ -62,6 +64,7 @@ class Page:
 
 Producer = Callable[[str, Snapshot, Classes], Page]
 TRIES = 8
+AN_ENTRY = 200  # enterprises: their digests, and the conditions, fit an entry of 64 KiB
 
 
 def disclose_many(search: Search, produce: Producer) -> tuple[str, bytes]:
@@ -87,9 +90,13 @@ def _decide(
     try:
         institutions.require_standing(search.asking, SCREENING, SCREENING)
         version = earlier["detail"]["snapshot"] if earlier else search.version
-        snapshot = screening_index.current(tx, version)
+        snapshot, hidden = versions.current(tx, version)
         page_id = earlier["id"] if earlier else ids.new_id()
-        page, consented = _proved(tx, search.asking, snapshot, lambda classes: produce(page_id, snapshot, classes))
+
+        def make(classes: Classes) -> Page:
+            return produce(page_id, snapshot, classes)
+
+        page, consented = _proved(tx, search.asking, snapshot, hidden, make)
         digest = hashlib.sha256(page.body).hexdigest()
         if earlier and digest != earlier["answer_digest"]:
             raise Gone("this page can no longer be shown as it was: consents changed since", slug="answer-gone")
@@ -97,41 +104,66 @@ def _decide(
         entry = trail.Entry(type=Event.SCREENING_REFUSED, outcome="refused", rule=refusal.slug, **said)
         trail.append(tx, entry)
         return refusal
-    salts = {uscc: secrets.token_bytes(16) for uscc in page.usccs}
-    detail = {**page.said, "snapshot": snapshot.version}
-    detail["shown"] = [trail.salted_digest(salt, uscc) for uscc, salt in salts.items()]
-    said |= {"outcome": "answered", "publication": snapshot.publication, "answer_digest": digest, "detail": detail}
+    said |= {"outcome": "answered", "publication": snapshot.publication}
+    about = {**page.said, "snapshot": snapshot.version}
     if earlier:
-        entry = trail.Entry(type=Event.SCREENING_REPLAYED, of=page_id, **said)
+        said |= {"type": Event.SCREENING_REPLAYED, "of": page_id}
+        own: dict[str, Any] = {"answer_digest": digest}
     else:
-        entry = trail.Entry(type=Event.SCREENING_ANSWERED, id=page_id, idempotency_key=search.key, **said)
+        said |= {"type": Event.SCREENING_ANSWERED}
+        own = {"answer_digest": digest, "id": page_id, "idempotency_key": search.key}
+    for at in range(0, max(1, len(page.usccs)), AN_ENTRY):
+        further = {"of": page_id} if at else own
+        _write(tx, page.usccs[at : at + AN_ENTRY], consented, about, {**said, **further})
+    return page_id, page.body
+
+
+def _write(
+    tx: Connection,
+    usccs: Sequence[str],
+    consented: Mapping[str, str | None],
+    about: Mapping[str, Any],
+    said: Mapping[str, Any],
+) -> None:
+    """An entry that names some enterprises by salted digests, and the salts beside it."""
+    salts = {uscc: secrets.token_bytes(16) for uscc in usccs}
+    shown = [trail.salted_digest(salt, uscc) for uscc, salt in salts.items()]
+    entry = trail.Entry(**said, detail={**about, "shown": shown})
     trail.append(tx, entry)
     rows = [{"uscc": uscc, "entry": entry.id, "consent": consented[uscc], "salt": salt} for uscc, salt in salts.items()]
     if rows:
         tx.execute(insert(shown_on), rows)
-    return page_id, page.body
 
 
 def _prepare(search: Search) -> None:
     """Open the snapshot and read the consents while no other writer waits: a process does so once."""
     with db.reading() as reading:
         try:
-            snapshot = screening_index.current(reading, search.version)
+            snapshot, _ = versions.current(reading, search.version)
         except Gone:
             return  # which is to be on the trail
-        screening_masks.current(reading, snapshot, search.asking, clock.now())
+        masks.current(reading, snapshot, search.asking, clock.now())
 
 
 def _proved(
-    tx: Connection, asking: auth.Institution, snapshot: Snapshot, make: Callable[[Classes], Page]
+    tx: Connection,
+    asking: auth.Institution,
+    snapshot: Snapshot,
+    hidden: Sequence[str],
+    make: Callable[[Classes], Page],
 ) -> tuple[Page, dict[str, str | None]]:
     """A page whose every enterprise consents to what it shows, as a second reading found; and by which consents."""
+    gone = snapshot.rows_of(hidden)
     for _ in range(TRIES):
         now = clock.now()
-        classes = screening_masks.current(tx, snapshot, asking, now).classes
+        classes = masks.current(tx, snapshot, asking, now).classes
+        if len(gone):
+            classes = classes.copy()
+            classes[gone[gone >= 0]] = 0
         page = make(classes)
         found = {each.uscc: each for each in standings(tx, asking, now, page.usccs)}
-        if all(screening_masks.bits(found[uscc].classes) == classes[snapshot.places[uscc]] for uscc in page.usccs):
+        seen = classes[snapshot.rows_of(page.usccs)]
+        if all(masks.bits(found[uscc].classes) == bits for uscc, bits in zip(page.usccs, seen, strict=True)):
             return page, {uscc: found[uscc].consent for uscc in page.usccs}
     raise Unavailable("consents change faster than a page can be made: try again", slug="consents-in-motion")
 

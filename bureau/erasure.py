@@ -4,7 +4,7 @@
     1. nothing may be on its way in: while a delivery is open, shredding is refused
     2. what goes is summed up by publication, so that `bureau verify` knows what no longer has to be there
     3. the data keys go, and with them all that was encrypted under them; then folios, overlays, rejected rows,
-       directory lines, and the screening index as a whole: `bureau index` makes it anew
+       directory lines, and what the screening index holds on it
     4. the entries; then all of it commits together
 
 Answers given before stay on the trail by their digests; to compose one again is 410 from then on. What no
@@ -21,10 +21,11 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from audit import trail
 from audit.events import Event
-from bureau import overlays, screening_index, vault
+from bureau import overlays, vault
 from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, open_batch, overlay, rejected_row
 from bureau.publications import publish, wait_in_line
+from bureau.screening import index
 from bureau.sums import Held
 from kernel.errors import Conflict, NotFound
 
@@ -55,8 +56,8 @@ def shred(tx: Connection, uscc: str, reason: str) -> Shredded:
     rows = {str(table.name): tx.execute(delete(table).where(table.c.uscc == uscc)).rowcount for table in TABLES}
     if not any(rows.values()):
         raise NotFound(f"the bureau holds nothing on {uscc}")
-    screening_index.forget(tx)
-    publication, time = publish(tx, "shred")
+    index.forget(tx, uscc)
+    publication, time = publish(tx, "shred", uscc=uscc)
     sums = iter([*(("removed", *of) for of in held.items()), *(("overlays", *of) for of in laid.items())])
     while True:
         some = list(islice(sums, PUBLICATIONS_AN_ENTRY))

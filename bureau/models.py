@@ -30,6 +30,7 @@ publication = Table(
     Column("time", Instant, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("batch", Integer),
+    Column("uscc", String(32)),  # who was shredded
 )
 
 # One row: the lock under which numbers are given, so that their order is the order of commits.
@@ -132,20 +133,34 @@ trigger_member = Table(
     Column("origin", String(200), nullable=False),
 )
 
-# The screening index: one row a build, and its columns encrypted.
-screening_snapshot = Table(
-    "screening_snapshot",
+# The screening index. A build is begun with the sheets that it is to fill (by USCC, patch 0); a patch computes anew
+# those enterprises of which something changed; a version is what is screened: a build and its patches so far.
+screening_build = Table(
+    "screening_build",
     metadata,
-    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("id", Integer, primary_key=True, autoincrement=False),
     Column("publication", Integer, nullable=False),
-    Column("time", Instant, nullable=False),
-    Column("count", Integer, nullable=False),
+    Column("begun_at", Instant, nullable=False),
+    Column("rules", String(64), nullable=False),  # a digest of the indicators that it computes
 )
 
-screening_column = Table(
-    "screening_column",
+screening_sheet = Table(
+    "screening_sheet",
+    metadata,
+    Column("build", Integer, primary_key=True, autoincrement=False),
+    Column("patch", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("first", String(32), nullable=False),  # it holds who stands from here to the next one's first
+    Column("enterprises", Integer),  # how many; null until it is filled
+    Column("ciphertext", LargeBinary),
+)
+
+screening_version = Table(
+    "screening_version",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("code", String(40), primary_key=True),
-    Column("ciphertext", LargeBinary, nullable=False),
+    Column("build", Integer, nullable=False),
+    Column("patch", Integer, nullable=False),
+    Column("publication", Integer, nullable=False),
+    Column("time", Instant, nullable=False),
 )

@@ -3,7 +3,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from bureau.models import publication, publication_head
 from kernel import clock
@@ -11,7 +11,7 @@ from kernel import clock
 _LOCK_WAIT = "60s"
 
 
-def publish(tx: Connection, kind: str, batch: int | None = None) -> tuple[int, datetime]:
+def publish(tx: Connection, kind: str, batch: int | None = None, uscc: str | None = None) -> tuple[int, datetime]:
     """Give the next number to what `tx` is about to commit; returns it with its time.
 
     The head row stays locked until the commit, so that numbers become visible in their order.
@@ -20,8 +20,25 @@ def publish(tx: Connection, kind: str, batch: int | None = None) -> tuple[int, d
     raised = update(publication_head).values(number=publication_head.c.number + 1).returning(publication_head.c.number)
     number: int = tx.execute(raised).scalar_one()
     now = clock.now()
-    tx.execute(insert(publication).values(number=number, time=now, kind=kind, batch=batch))
+    tx.execute(insert(publication).values(number=number, time=now, kind=kind, batch=batch, uscc=uscc))
     return number, now
+
+
+def hold(tx: Connection) -> None:
+    """Let nothing be published before `tx` commits; it may wait long."""
+    wait_in_line(tx)
+    tx.execute(select(publication_head.c.number).with_for_update())
+
+
+def shredded_since(reading: Connection, number: int) -> list[str]:
+    """The enterprises that were shredded by a later publication."""
+    later = publication.c.number > number, publication.c.kind == "shred", publication.c.uscc.is_not(None)
+    return list(reading.scalars(select(publication.c.uscc).where(*later)))
+
+
+def newest_shred(reading: Connection) -> int:
+    """The newest publication that shredded someone; 0: none yet."""
+    return reading.scalar(select(func.max(publication.c.number)).where(publication.c.kind == "shred")) or 0
 
 
 def wait_in_line(tx: Connection) -> None:

@@ -25,7 +25,8 @@ from app import (
 )
 from app.commands import Text, as_json, command, main, say
 from audit import trail
-from bureau import compaction, erasure, intake, screening_index
+from bureau import compaction, erasure, intake
+from bureau.screening import index as screening_index
 from connectors import feeds
 from kernel import clock, keys
 from kernel.errors import SettingError

@@ -2,10 +2,11 @@
 """Indicators (指标): derived values of an enterprise in twelve classes, each a pure function of its dossier.
 
 The twelve classes and what is in them are our own proposal (requirements 1.5; G4 asks only for "12 大类多指标").
-`ALL` describes each once; `compute` gives an enterprise's values; `settle` says which zeros count.
+`ALL` describes each once; `compute` gives an enterprise's values (which of their zeros count is settled once all
+enterprises are known: `bureau.screening.sheets`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import orjson
@@ -18,7 +19,7 @@ from bureau.vault import Dossier
 
 ALL: Mapping[str, Indicator] = listed()
 
-__all__ = ["ALL", "CLASSES", "Facts", "Indicator", "Rule", "Value", "compute", "facts_of", "settle"]
+__all__ = ["ALL", "CLASSES", "Facts", "Indicator", "Rule", "Value", "compute", "facts_of"]
 
 
 def facts_of(dossier: Dossier, as_of: date) -> Facts:
@@ -34,15 +35,3 @@ def facts_of(dossier: Dossier, as_of: date) -> Facts:
 def compute(facts: Facts) -> list[Value]:
     """The values of all indicators, in their order."""
     return [each.rule.compute(facts) for each in ALL.values()]
-
-
-def settle(values: Sequence[Value], supplied: Collection[str]) -> list[Value]:
-    """Take back the zeros of counts whose dataset is not supplied: of what nobody tells, nothing is known.
-
-    `supplied`: the datasets of which the bureau has ever had a record, but a lender's only where the enterprise
-    lets the bureau collect (else no lender may tell, 条例 Art. 29(2)).
-    """
-    return [
-        None if each.rule.presumes is not None and each.rule.presumes not in supplied and value == 0 else value
-        for each, value in zip(ALL.values(), values, strict=True)
-    ]

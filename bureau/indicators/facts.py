@@ -4,7 +4,7 @@
 A `Rule` is a function from an enterprise's facts to a value, with what it reads. Missing is not zero: a rule gives
 None where what it needs is not on file. Only a *count* of events is zero where none is on file, and only because the
 source would have told: `presumes` names the dataset, and whoever computes columns takes the zero back where the
-bureau was never supplied with it (see `bureau.indicators.settle`).
+bureau was never supplied with it (see `bureau.screening.sheets.settle`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -23,6 +23,8 @@ from app import counter, create_app
 from bureau import amendments, catalogue, screening_index
 from bureau.folios import Correction
 from connectors import webhooks
+from bureau import catalogue
+from bureau.screening import index as screening_index
 from consent import evidence, requests
 from consent.terms import Grant
 from kernel import auth, clock, db
@@ -343,6 +345,7 @@ OWNERSHIP: dict[str, Row] = {
     "POST /v1/credit-queries": Row(of_bank("credit:query"), 200, send=asking),
     "GET /v1/indicators": Row(SCREENERS, 200, send=screened),
     "POST /v1/screenings": Row(SCREENERS, 200, send=screening),
+    "POST /v1/screenings/exports": Row(SCREENERS, 200, send=screening),
     "GET /v1/credit-queries/<query_id>": Row(
         of_bank("credit:query"), 200, 404, send=lambda stage, caller: Sent({"query_id": stage.answered})
     ),

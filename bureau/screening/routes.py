@@ -7,7 +7,8 @@ from flask import Response
 from marshmallow import Schema, fields, validate
 
 from access import limits
-from bureau import screening, screening_index
+from bureau.screening import found, versions
+from bureau.screening.described import describe
 from kernel import auth, db
 from kernel.idempotency import required_key
 from kernel.web import Blueprint, json_response
@@ -18,8 +19,15 @@ blp = Blueprint("screening", __name__, url_prefix="/v1", description="Indicators
 class ScreeningSchema(Schema):
     where = fields.Dict(metadata={"description": "a condition, or a group `all`, `any`, `not`: see docs/screening.md"})
     sort = fields.List(fields.Dict(), validate=validate.Length(max=5))
-    limit = fields.Integer(strict=True, validate=validate.Range(1, screening.MAX_ROWS))
-    cursor = fields.String(validate=validate.Length(1, screening.MAX_CURSOR))
+    limit = fields.Integer(strict=True, validate=validate.Range(1, found.MAX_ROWS))
+    cursor = fields.String(validate=validate.Length(1, found.MAX_CURSOR))
+    operator = fields.String(required=True, validate=validate.Length(1, 64))
+
+
+class ExportSchema(Schema):
+    where = fields.Dict(required=True, metadata={"description": "as in a screening"})
+    sort = fields.List(fields.Dict(), validate=validate.Length(max=5))
+    limit = fields.Integer(strict=True, validate=validate.Range(1, found.MAX_EXPORTED))
     operator = fields.String(required=True, validate=validate.Length(1, 64))
 
 
@@ -47,7 +55,7 @@ class IndicatorsSchema(Schema):
 def list_indicators() -> Response:
     """All indicators, in twelve classes, and how their values spread over all enterprises."""
     with db.reading() as reading:
-        return json_response(screening.describe(screening_index.current(reading)))
+        return json_response(describe(versions.current(reading)[0]))
 
 
 @blp.route("/screenings", methods=["POST"])
@@ -60,4 +68,22 @@ def screen(body: dict[str, Any]) -> Response:
     """Find enterprises by their indicators, of those that let themselves be found; each page is on record."""
     key, caller = required_key(), auth.caller()
     limits.count_screening(caller)
-    return json_response(screening.screen(caller, body, key))
+    return json_response(found.screen(caller, body, key))
+
+
+@blp.route("/screenings/exports", methods=["POST"])
+@blp.requires("screening:search")
+@limits.counted(question=False)
+@blp.arguments(ExportSchema())
+@blp.response(200, {"type": "string"}, content_type="text/csv", description="UTF-8, a line for each enterprise")
+@blp.needs_idempotency_key
+def export(body: dict[str, Any]) -> Response:
+    """The first enterprises of a screening as a CSV file, at most 2,000; each is on record as if it were on a page.
+
+    It counts for as many pages as its `limit` has.
+    """
+    key, caller = required_key(), auth.caller()
+    limits.count_screening(caller, found.pages_of(body.get("limit", found.MAX_EXPORTED)))
+    answer = Response(found.export(caller, body, key), content_type="text/csv; charset=utf-8")
+    answer.headers["Content-Disposition"] = 'attachment; filename="screening.csv"'
+    return answer

@@ -2,7 +2,7 @@
 """Screening: exact, three-valued, only of enterprises that consent at that very moment, and on record."""
 
 import math
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,17 @@ from sqlalchemy import select
 
 from audit import trail
 from audit.models import shown
-from bureau import erasure, indicators, screening_index
+from bureau import erasure, indicators
 from bureau.indicators import Facts
-from bureau.screening_engine import Snapshot, View
-from bureau.screening_terms import parse, parse_sort
+from bureau.models import screening_sheet
+from bureau.screening import index, sheets, versions
+from bureau.screening.columns import Snapshot
+from bureau.screening.engine import View
+from bureau.screening.terms import parse, parse_sort
 from consent import consents
 from kernel import db
-from kernel.errors import Conflict, Invalid
-from tests.bureau.screened import EVERYONE, City, found_in
+from kernel.errors import Invalid
+from tests.bureau.screening.screened import EVERYONE, City, found_in, snapshot_over
 from tests.conftest import House
 from tests.factories import COUNTER, bank, consent, signatory, token
 
@@ -33,15 +36,7 @@ ALL_CLASSES = 0b11111110
 
 
 def snapshot_of(rows: Rows) -> Snapshot:
-    columns, words = [], []
-    for code in indicators.ALL:
-        values = [row.get(code) for row in rows]
-        said = sorted({each for each in values if isinstance(each, str)})
-        numbers = [math.nan if each is None else said.index(each) if isinstance(each, str) else each for each in values]
-        columns.append(np.array(numbers, np.float64))
-        words.append(said)
-    usccs = [f"{n:018}" for n in range(len(rows))]
-    return Snapshot(1, 1, datetime.now(UTC), usccs, usccs, columns, words)
+    return snapshot_over([f"{n:018}" for n in range(len(rows))], rows)
 
 
 def truth(node: dict[str, Any], row: dict[str, Any], seen: Rows) -> bool | None:
@@ -163,7 +158,7 @@ def test_a_screening_finds_what_a_look_at_each_enterprise_finds(
         expected = have + [n for n in expected if seen[n].get(each["indicator"]) is None]
     shown_rows: list[int] = []
     after = None
-    while some := [int(row) for row in view.order(matched, order, after)[:page]]:
+    while some := [int(row) for row in view.order(matched, order, after, page)]:
         shown_rows += some
         after = view.key(some[-1], order)
     assert shown_rows == expected
@@ -231,8 +226,19 @@ def test_an_event_counts_within_its_window_only() -> None:
     found = facts(C5_01=suits)
     assert found["RISK.LAWSUITS_24M"] == 2.0
     assert found["RISK.PENALTIES_24M"] == 0.0
-    settled = dict(zip(indicators.ALL, indicators.settle(list(found.values()), {"C5.01"}), strict=True))
-    assert (settled["RISK.LAWSUITS_24M"], settled["RISK.PENALTIES_24M"]) == (2.0, None)
+
+
+def settled(code: str, supplied: set[str], collecting: bool) -> float:
+    values = np.zeros(1)
+    sheets.settle(values, indicators.ALL[code], np.array([collecting]), supplied, {"C3.02"})
+    return float(values[0])
+
+
+def test_a_zero_counts_only_where_someone_would_have_told() -> None:
+    assert settled("RISK.PENALTIES_24M", {"C4.10"}, collecting=False) == 0
+    assert math.isnan(settled("RISK.PENALTIES_24M", {"C5.01"}, collecting=True))
+    assert settled("FINANCE.LOANS_EVER", {"C3.02"}, collecting=True) == 0
+    assert math.isnan(settled("FINANCE.LOANS_EVER", {"C3.02"}, collecting=False))  # its lenders may not tell
 
 
 def test_amounts_in_foreign_currency_are_not_added_up() -> None:
@@ -337,25 +343,38 @@ def test_indicators_are_listed_and_small_groups_are_not_told(house: House, clien
     assert (age["missing_share"], age["quantiles"]) == (None, None)
 
 
-def test_shredding_takes_the_index_along_and_a_build_that_was_under_way(
+def test_who_is_shredded_is_on_no_page_and_in_no_sheet(house: House, client: FlaskClient) -> None:
+    city = City(client, 3)
+    for uscc in city.usccs:
+        consent(uscc, city.bank)
+    city.index()
+    page = city.screen(where=EVERYONE, limit=1)
+    with db.transaction() as tx:
+        erasure.shred(tx, city.usccs[1], "test")
+    with db.reading() as reading:
+        rows = reading.execute(select(screening_sheet)).all()
+        assert [uscc for row in rows for uscc in versions.decrypted(row).usccs] == [city.usccs[0], city.usccs[2]]
+    everyone = city.screen(where=EVERYONE)
+    assert (found_in(everyone), everyone.json["total"]) == ([city.usccs[0], city.usccs[2]], 2)
+    assert found_in(city.screen(cursor=page.json["next_cursor"])) == [city.usccs[2]]
+    assert index.build() == 2
+
+
+def test_who_is_shredded_while_a_sheet_is_computed_does_not_come_back(
     house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     city = City(client, 2)
     for uscc in city.usccs:
         consent(uscc, city.bank)
-    city.index()
-    assert found_in(city.screen(where=EVERYONE)) == city.usccs
-    written = screening_index._write
+    computed = index._computed
 
-    def shredded_first(*args: Any) -> None:
+    def shredded_meanwhile(*args: Any) -> Any:
+        sheet = computed(*args)
+        monkeypatch.setattr(index, "_computed", computed)
         with db.transaction() as tx:
             erasure.shred(tx, city.usccs[0], "test")
-        written(*args)
+        return sheet
 
-    monkeypatch.setattr(screening_index, "_write", shredded_first)
-    with pytest.raises(Conflict):
-        screening_index.build()
-    assert city.screen(where=EVERYONE).json["type"].endswith("/no-screening-index")
-    monkeypatch.setattr(screening_index, "_write", written)
-    assert screening_index.build() == 1
+    monkeypatch.setattr(index, "_computed", shredded_meanwhile)
+    assert index.build() == 1
     assert found_in(city.screen(where=EVERYONE)) == city.usccs[1:]

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import orjson
+
 from bureau import indicators
 from kernel.errors import Invalid
 
 MAX_DEPTH = 6
 MAX_CONDITIONS = 40
+MAX_GROUPS = 40
+MAX_BYTES = 16_384  # of conditions and order together, as JSON: they stand on the page's entry
 MAX_VALUES = 200  # of one `in`
 MAX_SORTS = 5
 MAX_TEXT = 64
@@ -55,7 +59,12 @@ Node = Condition | Group
 
 def parse(where: Any) -> Node:
     """The tree of a `where`; raises Invalid at its first fault."""
-    counted = [0]
+    counted = {"conditions": 0, "groups": 0}
+
+    def count(what: str, most: int, path: str) -> None:
+        counted[what] += 1
+        if counted[what] > most:
+            raise _fault(path, f"a screening may have {most} {what} at most")
 
     def node(found: Any, path: str, depth: int) -> Node:
         if depth > MAX_DEPTH:
@@ -64,6 +73,7 @@ def parse(where: Any) -> Node:
             raise _fault(path, "must be an object: a condition, or a group all, any or not")
         for kind in GROUPS:
             if kind in found:
+                count("groups", MAX_GROUPS, path)
                 _only(found, {kind}, path)
                 if not isinstance(found[kind], list):
                     raise _fault(f"{path}/{kind}", "must be a list of conditions")
@@ -71,11 +81,10 @@ def parse(where: Any) -> Node:
                     kind, tuple(node(each, f"{path}/{kind}/{n}", depth + 1) for n, each in enumerate(found[kind]))
                 )
         if "not" in found:
+            count("groups", MAX_GROUPS, path)
             _only(found, {"not"}, path)
             return Group("not", (node(found["not"], f"{path}/not", depth + 1),))
-        counted[0] += 1
-        if counted[0] > MAX_CONDITIONS:
-            raise _fault(path, f"a screening may have {MAX_CONDITIONS} conditions at most")
+        count("conditions", MAX_CONDITIONS, path)
         return _condition(found, path)
 
     return node(where, "where", 0)
@@ -91,6 +100,14 @@ def parse_sort(sort: Any) -> tuple[Sort, ...]:
         _only(each, {"indicator", "desc"}, f"sort/{n}")
         _known(each.get("indicator"), f"sort/{n}")
     return tuple(Sort(each["indicator"], each.get("desc", False)) for each in sort)
+
+
+def said(where: Any, sort: Any) -> str:
+    """Conditions and order as the entry has them; raises Invalid beyond MAX_BYTES."""
+    text = orjson.dumps({"where": where, "sort": sort})
+    if len(text) > MAX_BYTES:
+        raise _fault("where", f"conditions and order may have {MAX_BYTES} bytes at most, as JSON")
+    return text.decode()
 
 
 def named(node: Node) -> list[str]:

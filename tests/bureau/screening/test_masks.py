@@ -3,6 +3,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from bureau import screening_masks
-from bureau.screening_engine import Snapshot
+from bureau.screening import masks
 from consent import consents, screenable
 from consent.models import consent as consent_table
 from kernel import auth, clock, db
 from kernel.errors import Conflict
+from tests.bureau.screening.screened import snapshot_over
 from tests.conftest import House
 from tests.factories import COUNTER, bank, consent, new_uscc
 
@@ -37,17 +38,16 @@ class Watched:
         self.usccs = sorted(new_uscc() for _ in range(size))
         self.bank = bank()
         self.asking = auth.Institution(self.bank, "Bank", "bank", "active")
-        places = {uscc: row for row, uscc in enumerate(self.usccs)}
-        self.snapshot = Snapshot(1, 1, datetime.now(UTC), self.usccs, self.usccs, [], [], places)
+        self.snapshot = snapshot_over(self.usccs)
 
     def seen(self) -> list[int]:
         with db.reading() as reading:
-            return list(screening_masks.current(reading, self.snapshot, self.asking, clock.now()).classes)
+            return list(masks.current(reading, self.snapshot, self.asking, clock.now()).classes)
 
     def is_true(self) -> bool:
         with db.reading() as reading:
-            kept = screening_masks.current(reading, self.snapshot, self.asking, clock.now())
-            anew = screening_masks._read_all(reading, self.snapshot, self.asking, clock.now())
+            kept = masks.current(reading, self.snapshot, self.asking, clock.now())
+            anew = masks._read_all(reading, self.snapshot, self.asking, clock.now())
         return bool(np.array_equal(kept.classes, anew.classes) and np.array_equal(kept.until, anew.until))
 
 
@@ -131,17 +131,17 @@ def test_of_two_pages_at_once_the_one_that_saw_less_does_not_set_back_the_other(
     assert watched.seen() == [0]
     with db.transaction() as tx:
         consents.resume(tx, given, COUNTER)
-    brought_up = screening_masks._brought_up
+    brought_up = masks._brought_up
 
-    def overtaken(*args: Any) -> screening_masks.Mask:
-        monkeypatch.setattr(screening_masks, "_brought_up", brought_up)
+    def overtaken(*args: Any) -> masks.Mask:
+        monkeypatch.setattr(masks, "_brought_up", brought_up)
         older = brought_up(*args)
         with db.transaction() as tx:
             consents.revoke(tx, given, COUNTER)
         assert watched.seen() == [0]
         return older
 
-    monkeypatch.setattr(screening_masks, "_brought_up", overtaken)
+    monkeypatch.setattr(masks, "_brought_up", overtaken)
     assert watched.seen() == [2]  # it began before the revocation
     assert watched.seen() == [0]
 
@@ -150,8 +150,8 @@ def test_a_database_that_was_set_back_is_read_anew(house: House, monkeypatch: py
     watched = Watched(1)
     consent(watched.usccs[0], watched.bank, classes=(1,))
     assert watched.seen() == [2]
-    (place,) = (place for place in screening_masks._held if place[2] == watched.bank)
-    held = screening_masks._held[place]
-    ahead = screening_masks.Mask(np.zeros(1, np.uint8), held.until, held.due, held.since + 1_000_000, held.rules)
-    monkeypatch.setitem(screening_masks._held, place, ahead)
+    (place,) = (place for place in masks._held if place[0] == watched.bank)
+    held = masks._held[place]
+    ahead = replace(held, classes=np.zeros(1, np.uint8), since=held.since + 1_000_000)
+    monkeypatch.setitem(masks._held, place, ahead)
     assert watched.seen() == [2]
