@@ -20,7 +20,7 @@ from access.lifecycle import Act
 from access.models import token as token_table
 from access.people import Newcomer
 from app import counter, create_app
-from bureau import amendments, catalogue, screening_index
+from bureau import amendments, catalogue
 from bureau.folios import Correction
 from connectors import webhooks
 from bureau import catalogue

@@ -2,6 +2,7 @@
 """The index: built in steps that survive a kill, patched where something changed, of any number of sheets."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
-from bureau import indicators, vault
+from bureau import amendments, indicators, vault
 from bureau.folios import Correction
 from bureau.models import screening_build, screening_sheet
-from bureau.publications import publish
 from bureau.screening import index, versions
 from bureau.screening.columns import Snapshot
 from consent import consents
@@ -107,12 +107,14 @@ def test_a_patch_computes_who_was_touched_and_makes_what_a_build_would(house: Ho
     before = held(opened())
     deliver([registration(1, city.usccs[2], **{"C1.01.10": "1999-01-01"})])
     with db.transaction() as tx:  # an overlay touches, too
-        since, _ = publish(tx, "overlay")
-        record = f"1.{city.usccs.index(city.usccs[5]) + 1}.C1.01"
-        vault.lay_over(tx, city.usccs[5], record, Correction("correction", {"C1.01.10": "1998-01-01"}), since)
-    assert index.patch() >= 1
+        dossier = vault.open_dossier(tx, city.usccs[5], (1,))
+        (record,) = indicators.facts_of(dossier, date(2026, 11, 25)).records["C1.01"]
+        amendments.amend(
+            tx, city.usccs[5], record["id"], Correction("correction", {"C1.01.10": "1998-01-01"}), "an error"
+        )
+    assert index.patch() == 2
     patched = held(opened())
-    assert next(row for row in patched if row not in before)["uscc"] == city.usccs[2]
+    assert [row["uscc"] for row in patched if row not in before] == [city.usccs[2], city.usccs[5]]
     assert index.patch() == 0
     assert found_in(city.screen(cursor=page.json["next_cursor"])) == city.usccs[3:6]  # over the version before
     index.build()
