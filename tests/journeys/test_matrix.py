@@ -22,9 +22,8 @@ from access.people import Newcomer
 from app import counter, create_app
 from bureau import amendments, catalogue
 from bureau.folios import Correction
-from connectors import webhooks
-from bureau import catalogue
 from bureau.screening import index as screening_index
+from connectors import webhooks
 from consent import evidence, requests
 from consent.terms import Grant
 from kernel import auth, clock, db
