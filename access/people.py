@@ -25,8 +25,8 @@ from kernel.errors import Conflict, Invalid, NotFound, NotPermitted
 
 ROLE_SCOPES = {
     "enterprise": frozenset({"consent:write", "consent:read", "self:read"}),
-    "compliance": frozenset({"audit:read", "consent:suspend", "staff:confirm"}),
-    "finance": frozenset({"reward:read"}),
+    "compliance": frozenset({"audit:read", "consent:suspend", "staff:confirm", "reward:correct"}),
+    "finance": frozenset({"reward:read", "reward:correct"}),
     "admin": frozenset({"admin", "staff:confirm"}),
     "security": frozenset({"security", "consent:suspend", "staff:confirm"}),
 }

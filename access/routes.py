@@ -67,9 +67,9 @@ def show_metadata() -> Response:
 @blp.public
 @blp.response(200, JwksSchema)
 def show_keys() -> Response:
-    """The public keys with which the bureau signs (RFC 7517); none is ever taken out."""
+    """The public keys with which the bureau signs consents and reward statements (RFC 7517); none is ever taken out."""
     with db.reading() as reading:
-        return json_response({"keys": signing.public_keys(reading)})
+        return json_response({"keys": signing.public_keys(reading, "consent", "reward")})
 
 
 @blp.route("/v1/sessions", methods=["POST"])

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from access import clients, institutions, sources
 from app.config import Settings
-from audit import trail, verification
+from audit import statements, trail, verification
 from bureau import answers, catalogue, directory, holdings
 from bureau.disclosure import Answer, disclose
 from consent import consents, grants, suspension
@@ -102,9 +102,9 @@ def ask(
 
 
 def verify(reading: Connection, published: Path | None = None) -> verification.Report:
-    """The check of the trail (and of the log as `published`), with the faults of consents and of the vault."""
+    """The check of the trail (and of the log as `published`), with those of consents, statements and the vault."""
     report = verification.verify(reading, published)
-    found = (*consent_verification.faults(reading), *holdings.faults(reading))
+    found = (*consent_verification.faults(reading), *statements.faults(reading), *holdings.faults(reading))
     return replace(report, ok=report.ok and not found, faults=report.faults + found)
 
 

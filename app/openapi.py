@@ -64,6 +64,8 @@ MORE = {
     "show_checkpoint": ("404",),
     "list_consent_events": ("410",),
     **dict.fromkeys(("add_webhook", "resume_webhook"), ("409",)),
+    "show_statement": ("410",),
+    "confirm_correction": ("409",),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi", "show_docs", "show_docs_file")
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The housekeeping process: compacts dossiers, keeps the screening index up with deliveries, and tidies away what is
-over: tokens, secrets, counters."""
+"""The housekeeping process: compacts dossiers, keeps the screening index up with deliveries, freezes reward
+statements, and tidies away what is over: tokens, secrets, counters."""
 
 import signal
 import threading
@@ -10,10 +10,11 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from access import clients, limits, lockout, tokens
+from audit import statements
 from bureau import compaction
 from bureau.publications import latest
 from bureau.screening import index
-from kernel import db, outbox
+from kernel import clock, db, outbox
 from kernel.errors import BureauError
 
 REST_S = 30.0
@@ -30,6 +31,7 @@ def run() -> None:
     swept = 0
     while not stop.is_set():
         swept = work_once(swept)
+        freeze_once()
         stop.wait(REST_S)
 
 
@@ -55,3 +57,12 @@ def work_once(swept: int = 0) -> int:
         log.error("housekeeping failed", error=type(error).__name__)
         return swept
     return published
+
+
+def freeze_once() -> None:
+    """Freeze the reward statements that are due; what fails is logged and tried again in the next round."""
+    try:
+        for year, number in statements.freeze_due(clock.now()):
+            log.info("reward statement frozen", year=year, number=number)
+    except (BureauError, DBAPIError) as error:
+        log.error("reward statement not frozen", error=type(error).__name__)

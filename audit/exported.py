@@ -67,6 +67,7 @@ class Checked:
     first: int
     lines: int
     without_bytes: int
+    root: bytes  # of the log up to the last line
 
 
 def csv_cells(index: int, leaf: str, document: dict[str, Any] | None, content: str) -> list[str]:
@@ -98,7 +99,7 @@ def check(lines: Iterable[bytes], proof: str, known: Iterable[Verifier]) -> Chec
     told = parse_proof(proof)
     text, _ = notes.verified(told.note, known)
     checkpoint, frontier, without = notes.parse_checkpoint(text), Frontier(told.first, told.before), 0
-    for number, line in _read(lines):
+    for number, line in read(lines):
         if line.place != frontier.size:
             raise BadNote(f"line {number}: leaf {frontier.size} should be here, and leaf {line.place} is")
         if line.content is None:
@@ -110,10 +111,11 @@ def check(lines: Iterable[bytes], proof: str, known: Iterable[Verifier]) -> Chec
         raise BadNote(f"lines are missing at the end: {frontier.size - told.first} of {told.last - told.first}")
     if not merkle.is_consistent(told.last, checkpoint.size, told.after, frontier.root, checkpoint.root):
         raise BadNote("some line was altered together with its leaf hash: the lines do not make the signed root")
-    return Checked(checkpoint, told.first, told.last - told.first, without)
+    return Checked(checkpoint, told.first, told.last - told.first, without, frontier.root)
 
 
-def _read(lines: Iterable[bytes]) -> Iterator[tuple[int, Line]]:
+def read(lines: Iterable[bytes]) -> Iterator[tuple[int, Line]]:
+    """The lines of an export, NDJSON or CSV, with their numbers. Raises BadNote where one is none."""
     numbered = iter(enumerate(lines, 1))
     for number, line in numbered:
         if number == 1 and not line.startswith(b"{"):

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     SmallInteger,
     String,
@@ -105,4 +106,31 @@ shown = Table(
     Column("entry", String(36), ForeignKey("entry.id"), primary_key=True),
     Column("consent", String(36), nullable=False),
     Column("salt", LargeBinary, nullable=False),  # of its digest in the entry: only this enterprise can find itself
+)
+
+# Reward statements, frozen: number 0 is the year's, later ones its supplements. Append-only.
+reward_statement = Table(
+    "reward_statement",
+    metadata,
+    Column("year", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("leaf_to", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),  # the canonical JSON that is signed
+    Column("signature", Text, nullable=False),  # detached JWS
+    Column("frozen_at", Instant, nullable=False),
+)
+
+# What two people say a year's count should be changed by; the entry that confirms it is what counts.
+reward_correction = Table(
+    "reward_correction",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("year", SmallInteger, nullable=False, index=True),
+    Column("billable", Integer, nullable=False),
+    Column("entries", Text, nullable=False),  # a JSON list of ids
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", String(160), nullable=False),
+    Column("proposed_at", Instant, nullable=False),
+    Column("confirmed_by", String(160)),
+    Column("confirmed_at", Instant),
 )

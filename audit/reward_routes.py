@@ -1,42 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The yearly reward, for the finance office."""
+"""The yearly reward, for the finance office: statements, supplements, and corrections by two people."""
+
+from typing import Any
 
 from flask import Response
-from marshmallow import Schema, fields
 
-from audit import rewards
-from kernel import clock, db
+from audit import corrections, statements, trail
+from audit.reward_schemas import (
+    CorrectionListSchema,
+    CorrectionSchema,
+    NewCorrectionSchema,
+    StatementSchema,
+    SupplementListSchema,
+)
+from audit.schemas import PageSchema
+from kernel import auth, cursors, db
 from kernel.errors import NotFound
 from kernel.web import Blueprint, json_response
 
-blp = Blueprint("rewards", __name__, url_prefix="/v1", description="The reward by query count")
+blp = Blueprint("rewards", __name__, url_prefix="/v1/reward-statements", description="The reward by query count")
 FIRST_YEAR, LAST_YEAR = 2000, 2999
 
 
-class StatementSchema(Schema):
-    year = fields.Integer(required=True)
-    queries = fields.Integer(required=True, metadata={"description": "answered questions"})
-    billable = fields.Integer(required=True)
-    rate_fen = fields.Integer(required=True)
-    cap_fen = fields.Integer(required=True)
-    reward_fen = fields.Integer(required=True)
-    leaf_from = fields.Integer(required=True)
-    leaf_to = fields.Integer(required=True, metadata={"description": "one beyond the last leaf"})
-    root = fields.String(required=True, allow_none=True, metadata={"description": "of the log of size leaf_to, hex"})
-    final = fields.Boolean(required=True)
-    tariff = fields.String(required=True)
-    by_institution = fields.Dict(required=True)
-    by_product = fields.Dict(required=True)
-    by_purpose = fields.Dict(required=True)
-    by_month = fields.Dict(required=True)
-
-
-@blp.route("/reward-statements/<int:year>")
+@blp.route("/<int:year>")
 @blp.requires("reward:read")
 @blp.response(200, StatementSchema)
 def show_statement(year: int) -> Response:
-    """The reward of a year, computed from the sealed trail; provisional until the year is over."""
+    """The reward of a year, counted from the sealed trail: provisional, or frozen and signed once the year is over."""
+    _require_year(year)
+    with db.reading() as reading:
+        return json_response(statements.statement(reading, year))
+
+
+@blp.route("/<int:year>/supplements")
+@blp.requires("reward:read")
+@blp.response(200, SupplementListSchema)
+def list_supplements(year: int) -> Response:
+    """What was frozen of a year after its statement: late entries and corrections, each with the difference."""
+    _require_year(year)
+    with db.reading() as reading:
+        return json_response({"supplements": statements.listed(reading, year)[1:], "next_cursor": None})
+
+
+@blp.route("/<int:year>/corrections", methods=["POST"])
+@blp.requires("reward:correct")
+@blp.arguments(NewCorrectionSchema())
+@blp.response(201, CorrectionSchema)
+def propose_correction(body: dict[str, Any], year: int) -> Response:
+    """Propose that some questions do, or do not, count; another person than oneself confirms it."""
+    _require_year(year)
+    with trail.recording() as tx:
+        proposed = corrections.propose(tx, year, body["entries"], body["count"], body["reason"], auth.caller().actor)
+    return json_response(proposed, 201)
+
+
+@blp.route("/<int:year>/corrections")
+@blp.requires("reward:correct")
+@blp.arguments(PageSchema(), location="query")
+@blp.response(200, CorrectionListSchema)
+def list_corrections(asked: dict[str, Any], year: int) -> Response:
+    """The corrections of a year, the newest first."""
+    _require_year(year)
+    before, limit = cursors.decode(asked.get("cursor")), asked["limit"]
+    with db.reading() as reading:
+        page = corrections.listed(reading, year, before, limit)
+    more = cursors.encode(page[-1]["correction_id"]) if len(page) == limit else None
+    return json_response({"corrections": page, "next_cursor": more})
+
+
+@blp.route("/<int:year>/corrections/<correction_id>/confirm", methods=["POST"])
+@blp.requires("reward:correct")
+@blp.response(200, CorrectionSchema)
+def confirm_correction(year: int, correction_id: str) -> Response:
+    """Confirm what somebody else proposed; from its entry on it counts."""
+    _require_year(year)
+    with trail.recording() as tx:
+        return json_response(corrections.confirm(tx, year, correction_id, auth.caller().actor))
+
+
+def _require_year(year: int) -> None:
     if not FIRST_YEAR <= year <= LAST_YEAR:
         raise NotFound(f"no statement of the year {year}")
-    with db.reading() as reading:
-        return json_response(rewards.statement(reading, year, clock.now()))

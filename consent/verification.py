@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 2_000
 
 def faults(tx: Connection) -> Iterator[Fault]:
     """Every consent that is not what was written, by id; memory stays flat whatever their number."""
-    public, after = signing.public_keys(tx), ""
+    public, after = signing.public_keys(tx, "consent"), ""
     while rows := _page(tx, after):
         ids = [row.id for row in rows]
         kept: dict[str, list[Any]] = {consent_id: [] for consent_id in ids}

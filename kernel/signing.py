@@ -21,7 +21,7 @@ from kernel.keys import Altered
 from kernel.models import signing_key
 
 ALGORITHM = "Ed25519"  # RFC 9864: the fully specified name
-USES = ("consent", "log", "webhook")
+USES = ("consent", "log", "reward", "webhook")
 
 
 class Signer:
@@ -101,9 +101,9 @@ def signer(use: str) -> Signer:
         raise SettingError(f"no signer for {use}: the process must call kernel.signing.open_signers") from error
 
 
-def public_keys(tx: Connection, use: str = "consent") -> list[dict[str, Any]]:
-    """Every public key of a use as a JWK (RFC 7517), oldest first: the `keys` of a JWK set."""
-    kept = select(signing_key.c.public).where(signing_key.c.use == use).order_by(signing_key.c.created_at)
+def public_keys(tx: Connection, *uses: str) -> list[dict[str, Any]]:
+    """Every public key of these uses as a JWK (RFC 7517), oldest first: the `keys` of a JWK set."""
+    kept = select(signing_key.c.public).where(signing_key.c.use.in_(uses)).order_by(signing_key.c.created_at)
     return [orjson.loads(text) for text in tx.scalars(kept)]
 
 

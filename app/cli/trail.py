@@ -4,17 +4,18 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+import orjson
 
 from app import config, counter, open_bureau, sealer
 from app.cli.log import keys_in
 from app.commands import as_json, command, main, say
-from audit import export, exported, log, receipts, rewards, trail
+from audit import export, exported, log, receipts, recount, trail
 from audit.events import Event
 from audit.notes import BadNote, Verifier
-from kernel import clock, db
+from kernel import db, signing
 from kernel.errors import SettingError
 
 File = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -42,9 +43,16 @@ def run_sealer() -> None:
 @click.argument("file", type=File, required=False)
 @click.option("--key", "key", type=File, help="The log's public key. Default: this log's own.")
 @click.option("--body", "body", type=File, help="The answer's body as it was kept, to check against the receipt.")
+@click.option("--export", "taken", type=File, help="An export of its leaves: FILE is a reward statement, recounted.")
+@click.option("--jwks", "jwks", type=File, help="The bureau's keys (/oauth/jwks), for a statement. Default: its own.")
 @as_json
-def verify(file: Path | None, key: Path | None, body: Path | None, as_json: bool) -> None:
-    """Check the whole trail, or FILE (a receipt or an export) offline; names what is not what was written."""
+def verify(
+    file: Path | None, key: Path | None, body: Path | None, taken: Path | None, jwks: Path | None, as_json: bool
+) -> None:
+    """Check the whole trail, or FILE (receipt, export, statement) offline; names what is not what was written."""
+    if file is not None and taken is not None:
+        _verify_statement(file, taken, key, jwks, as_json)
+        return
     if file is not None:
         _verify_file(file, key, body, as_json)
         return
@@ -83,25 +91,6 @@ def export_log(out: Path, form: export.Form, first: int, last: int | None, as_js
     say(told) if as_json else click.echo(f"{until - first} entries in {out}, their proof in {export.proof_of(out)}")
 
 
-@command(main, "rewards")
-@click.argument("year", type=click.IntRange(2000, 2999))
-@as_json
-def state_rewards(year: int, as_json: bool) -> None:
-    """The reward by query count of a YEAR, computed from the sealed trail."""
-    with db.reading() as reading:
-        found = rewards.statement(reading, year, clock.now())
-    if not found["rate_fen"]:
-        click.echo("bureau: no rate is set for this year (audit/rewards.toml): the reward is 0", err=True)
-    if as_json:
-        say(found)
-        return
-    click.echo(
-        f"{year}: {found['queries']} questions answered, {found['billable']} billable × {found['rate_fen']} fen, "
-        f"at most {found['cap_fen']} fen: {found['reward_fen']} fen ({'final' if found['final'] else 'provisional'})"
-    )
-    click.echo(f"leaves {found['leaf_from']} to {found['leaf_to']}, root {found['root']}")
-
-
 def _verify_file(file: Path, key: Path | None, body: Path | None, as_json: bool) -> None:
     known = _keys(key)
     with file.open("rb") as start:
@@ -112,18 +101,41 @@ def _verify_file(file: Path, key: Path | None, body: Path | None, as_json: bool)
         else:
             _verify_receipt(file, known, body, as_json)
     except BadNote as error:
-        told: dict[str, Any] = {"ok": False, "fault": error.detail}
-        say(told) if as_json else click.echo(f"NOT ok: {error.detail}")
-        sys.exit(1)
+        _refuse(error, as_json)
+
+
+def _refuse(error: BadNote, as_json: bool) -> NoReturn:
+    say({"ok": False, "fault": error.detail}) if as_json else click.echo(f"NOT ok: {error.detail}")
+    sys.exit(1)
+
+
+def _verify_statement(file: Path, taken: Path, key: Path | None, jwks: Path | None, as_json: bool) -> None:
+    public = _public_keys(jwks)
+    try:
+        found = recount.check(file.read_bytes(), public, taken, _proof_of(taken), _keys(key))
+    except BadNote as error:
+        _refuse(error, as_json)
+    if as_json:
+        say({"ok": True, **{name: found[name] for name in ("year", "number", "billable", "reward_fen", "root")}})
+    else:
+        click.echo(f"ok: the entries give every figure of the statement {found['year']}/{found['number']}")
+        click.echo(f"    {found['billable']} billable × {found['rate_fen']} fen: {found['reward_fen']} fen")
+
+
+def _public_keys(jwks: Path | None) -> list[dict[str, Any]]:
+    if jwks is not None:
+        try:
+            return list(orjson.loads(jwks.read_bytes())["keys"])
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise SettingError(f"{jwks} is no JWK set: save /oauth/jwks") from error
+    open_bureau(config.read())
+    with db.reading() as reading:
+        return signing.public_keys(reading, "reward")
 
 
 def _verify_export(file: Path, known: list[Verifier], as_json: bool) -> None:
-    try:
-        proof = export.proof_of(file).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError as error:
-        raise SettingError(f"{export.proof_of(file)} is missing: it came with the export") from error
     with file.open("rb") as lines:
-        checked = exported.check(lines, proof, known)
+        checked = exported.check(lines, _proof_of(file), known)
     checkpoint, until = checked.checkpoint, checked.first + checked.lines
     if as_json:
         told = {"ok": True, "size": checkpoint.size, "root": checkpoint.root.hex(), "origin": checkpoint.origin}
@@ -152,6 +164,13 @@ def _verify_receipt(file: Path, known: list[Verifier], body: Path | None, as_jso
     click.echo(f"    of the log {checkpoint.origin}, {checkpoint.size} leaves")
     if body:
         click.echo("    and the body is the answer that it tells of, byte for byte")
+
+
+def _proof_of(file: Path) -> str:
+    try:
+        return export.proof_of(file).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise SettingError(f"{export.proof_of(file)} is missing: it came with the export") from error
 
 
 def _keys(key: Path | None) -> list[Verifier]:

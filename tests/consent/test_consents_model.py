@@ -167,7 +167,7 @@ class ConsentMachine(RuleBasedStateMachine):
             rows: list[Any] = list(reading.execute(select(table).where(table.c.uscc == self.enterprise)))
             assert {row.id for row in rows if row.deciding} == {held.id for held in self.deciding.values()}
             assert {row.id for row in rows} == {held.id for held in self.all}
-            public = signing.public_keys(reading)
+            public = signing.public_keys(reading, "consent")
             for held in self.all:
                 previous, count = None, 0
                 for version in store.history(reading, held.id):

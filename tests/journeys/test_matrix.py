@@ -14,19 +14,21 @@ import pyotp
 import pytest
 from flask import Flask
 from joserfc.jwk import OKPKey
+from sqlalchemy import insert
 
 from access import clients, institutions, invitations, people, sessions, sources, switch, tokens, totp
 from access.lifecycle import Act
 from access.models import token as token_table
 from access.people import Newcomer
 from app import counter, create_app
+from audit.models import reward_correction
 from bureau import amendments, catalogue
 from bureau.folios import Correction
 from bureau.screening import index as screening_index
 from connectors import webhooks
 from consent import evidence, requests
 from consent.terms import Grant
-from kernel import auth, clock, db
+from kernel import auth, clock, db, ids
 from tests import factories
 from tests.conftest import PUBLIC_URL, House
 
@@ -310,6 +312,20 @@ def a_webhook(json: Any = None, *, stopped: bool = False) -> Callable[[Stage, Ca
     return send
 
 
+CORRECTORS = frozenset({"finance", "compliance"})
+
+
+def of_the_year(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"int:year": "2026"}, {"entries": [stage.answered], "count": "out", "reason": "why"})
+
+
+def correcting(stage: Stage, caller: Caller) -> Sent:
+    held = {"id": ids.new_id(), "year": 2026, "billable": 0, "entries": "[]", "reason": "why"}
+    with db.transaction() as tx:
+        tx.execute(insert(reward_correction).values(**held, proposed_by="person:x", proposed_at=clock.now()))
+    return Sent({"int:year": "2026", "correction_id": held["id"]})
+
+
 OWNERSHIP: dict[str, Row] = {
     "GET /healthz": public(200),
     "GET /readyz": public(200),
@@ -426,9 +442,6 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/switches": Row(SECURITY, 200),
     "POST /v1/switches": Row(SECURITY, 201, send=stopping),
     "DELETE /v1/switches/<target>": Row(SECURITY, 204, send=stopped),
-    "GET /v1/reward-statements/<int:year>": Row(
-        frozenset({"finance"}), 200, send=lambda stage, caller: Sent({"int:year": "2026"})
-    ),
     "GET /v1/consent-events": Row(HEARERS, 200),
     "POST /v1/webhooks": Row(HEARERS, 201, send=lambda stage, caller: Sent(json={"url": "https://bank.example/hook"})),
     "GET /v1/webhooks": Row(HEARERS, 200),
@@ -441,6 +454,12 @@ OWNERSHIP: dict[str, Row] = {
         HEARER, 202, clients=404, send=a_webhook({"since": "2026-01-01T00:00:00Z"})
     ),
     "GET /v1/webhooks/<webhook_id>/messages": Row(HEARER, 200, clients=404, send=a_webhook()),
+    "GET /v1/reward-statements/<int:year>": Row(frozenset({"finance"}), 200, send=of_the_year),
+    "GET /v1/reward-statements/<int:year>/supplements": Row(frozenset({"finance"}), 200, send=of_the_year),
+    # Nothing is sealed on this stage, so no question of it can be corrected.
+    "POST /v1/reward-statements/<int:year>/corrections": Row(CORRECTORS, 422, send=of_the_year),
+    "GET /v1/reward-statements/<int:year>/corrections": Row(CORRECTORS, 200, send=of_the_year),
+    "POST /v1/reward-statements/<int:year>/corrections/<correction_id>/confirm": Row(CORRECTORS, 200, send=correcting),
     "GET /v1/coverage": Row(frozenset({"admin"}), 200),
     "POST /v1/coverage/<trigger>/members": Row(frozenset({"admin"}), 200, send=enrolling),
 }
