@@ -253,8 +253,13 @@ def tell_limits(limits: tuple[Limit, ...]) -> None:
     g.limits = limits
 
 
+def status_of(error: errors.BureauError) -> int:
+    """The HTTP status that an error is told with."""
+    return next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+
+
 def _dress(error: errors.BureauError) -> Response:
-    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    status = status_of(error)
     headers = {}
     if status == 401:
         reason = "" if error.slug == "missing-token" else ', error="invalid_token"'
@@ -268,10 +273,14 @@ def _dress(error: errors.BureauError) -> Response:
     return problem(status, error.slug, error.detail, headers, **error.extra)
 
 
-def _dress_database(error: DBAPIError | PoolTimeout) -> Response:
-    # The statement and its parameters stay out of the log: they may hold what the vault protects.
+def log_database_failure(error: DBAPIError | PoolTimeout) -> None:
+    """Log that the database failed, without the statement and its parameters: they may hold what the vault protects."""
     kind = type(getattr(error, "orig", error)).__name__
     log.error("database failed", request=request_id(), path=request.path, error=kind)
+
+
+def _dress_database(error: DBAPIError | PoolTimeout) -> Response:
+    log_database_failure(error)
     return problem(503, "unavailable", "the database did not answer; nothing was done: try again")
 
 

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The edge of pages for people: Chinese first, English second; no script, and nothing from outside.
+
+Pages are no part of the API: they take no bearer token, their errors are pages, and the OpenAPI document does not
+list them. Each is under a Content-Security-Policy that allows our own style sheet and image, and forms that lead
+back here (and, where the page says so, to one more origin, because browsers hold redirects after a form to it too).
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import flask
+from flask import Response, current_app, g, make_response, redirect, render_template, request
+from jinja2 import StrictUndefined
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from kernel import web
+from kernel.errors import BureauError, NotFound, Unauthenticated, Unavailable
+
+HOME = Path(__file__).parent
+LANGUAGES = ("zh", "en")
+SIGN_IN = "/sign-in"  # where a page leads whoever has not signed in
+LANGUAGE_KEPT_S = 365 * 86_400
+KEPT = ("then", "cursor")  # what a switch of the language keeps of a page's parameters
+FILES = {"pages.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
+
+
+class Pages(flask.Blueprint):
+    """A blueprint of pages. What their templates are called must be unique in the house."""
+
+    def __init__(self, name: str, import_name: str) -> None:
+        super().__init__(name, import_name, template_folder="templates")
+
+    def page(
+        self, rule: str, *, methods: tuple[str, ...] = ("GET",), access: str = "anyone"
+    ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+        """A page, or what a form on one leads to; `access` says who may, for the matrix of routes.
+
+        An error is shown as a page; whoever must sign in first is led there.
+        """
+
+        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
+            @wraps(view)
+            def shown(**places: str) -> Response:
+                try:
+                    return view(**places)
+                except Unauthenticated:
+                    return lead(SIGN_IN)
+                except BureauError as error:
+                    return show_problem(error)
+                except (DBAPIError, PoolTimeout) as error:
+                    web.log_database_failure(error)
+                    return show_problem(Unavailable("the database did not answer; nothing was done: try again"))
+
+            shown.page = access  # type: ignore[attr-defined]
+            self.add_url_rule(rule, view.__name__, shown, methods=list(methods))
+            return view
+
+        return decorate
+
+
+blp = Pages("edge", __name__)
+
+
+@blp.page("/pages/<name>")
+def show_file(name: str) -> Response:
+    """The style sheet and the mark, ours."""
+    if name not in FILES:
+        raise NotFound("there is no such file")
+    response = Response(_file(name), content_type=FILES[name])
+    response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
+
+
+def install(app: flask.Flask) -> None:
+    """Let an app show pages."""
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.register_blueprint(blp)
+
+
+def show(template: str, status: int = 200, *, leads_to: str = "", **values: Any) -> Response:
+    """A page from a template, in the reader's language; `leads_to` is an origin that its form may end at."""
+    spoken = language()
+    kept = {name: request.values[name] for name in KEPT if name in request.values}
+
+    def t(zh: str, en: str) -> str:
+        return en if spoken == "en" else zh
+
+    switches = {code: f"{request.path}?{urlencode({**kept, 'lang': code})}" for code in LANGUAGES}
+    seen = {"lang": spoken, "t": t, "version": _version(), "switches": switches, "path": request.path, **values}
+    response = make_response(render_template(template, **seen), status)
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'{leads_to and ' ' + leads_to}; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    )
+    response.headers["X-Frame-Options"] = "DENY"  # for browsers that know no frame-ancestors
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Vary"] = "Accept-Language, Cookie"
+    if request.args.get("lang") in LANGUAGES:
+        set_cookie(response, "lang", spoken, LANGUAGE_KEPT_S)
+    return response
+
+
+def show_problem(error: BureauError, onward: str = "/") -> Response:
+    """An error as a page, with what to do about it and where to go on."""
+    title, told = problems().get(error.slug, problems()["unknown"])
+    fields = error.extra.get("errors")
+    response = show(
+        "problem.html",
+        web.status_of(error),
+        title=title,
+        told=told,
+        detail=error.detail,
+        fields=fields if isinstance(fields, Mapping) else {},
+        number=web.request_id(),
+        slug=error.slug,
+        onward=onward,
+    )
+    if (wait := getattr(error, "retry_after_s", None)) is not None:
+        response.headers["Retry-After"] = str(wait)
+    return response
+
+
+def lead(place: str) -> Response:
+    """A redirect after which the browser asks with GET (303)."""
+    response = redirect(place, 303)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response  # type: ignore[return-value]
+
+
+def language() -> str:
+    """`zh` or `en`: as switched to, else as the browser prefers, else Chinese."""
+    if "language" not in g:
+        switched = request.args.get("lang") or cookie("lang")
+        preferred = request.accept_languages.best_match(LANGUAGES, default="zh")
+        g.language = switched if switched in LANGUAGES else preferred
+    return str(g.language)
+
+
+def cookie(name: str) -> str | None:
+    """The value of one of our cookies."""
+    return request.cookies.get(_cookie_name(name))
+
+
+def set_cookie(response: Response, name: str, value: str, life_s: int | None = None) -> None:
+    """Keep a value in the browser, for this host alone (RFC 6265bis `__Host-`), out of reach of scripts."""
+    secure = _is_https()
+    response.set_cookie(
+        _cookie_name(name), value, max_age=life_s, secure=secure, httponly=True, samesite="Lax", path="/"
+    )
+
+
+def drop_cookie(response: Response, name: str) -> None:
+    response.delete_cookie(_cookie_name(name), secure=_is_https(), httponly=True, samesite="Lax", path="/")
+
+
+@cache
+def problems() -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+    """What people are told of errors, by slug: a title and what to do, each by language."""
+    found = tomllib.loads((HOME / "problems.toml").read_text(encoding="utf-8"))
+    return {
+        slug: ({"zh": told["title"][0], "en": told["title"][1]}, {"zh": told["told"][0], "en": told["told"][1]})
+        for slug, told in found.items()
+    }
+
+
+def _is_https() -> bool:
+    return str(current_app.config["BUREAU_PUBLIC_URL"]).startswith("https://")
+
+
+def _cookie_name(name: str) -> str:
+    return f"__Host-{name}" if _is_https() else name
+
+
+@cache
+def _file(name: str) -> bytes:
+    return (HOME / "templates" / name).read_bytes()
+
+
+@cache
+def _version() -> str:
+    """Changes with the files, which browsers keep for a year."""
+    return hashlib.sha256(b"".join(map(_file, FILES))).hexdigest()[:12]
