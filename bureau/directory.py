@@ -55,6 +55,11 @@ def current(tx: Connection, usccs: Iterable[str], batch: int | None = None) -> d
     return found
 
 
+def name_of(tx: Connection, uscc: str) -> str | None:
+    """An enterprise's published name; None where none is known."""
+    return current(tx, [uscc]).get(uscc, (None, None))[0]
+
+
 def _upsert(tx: Connection) -> Insert:
     dialect: Any = postgresql if tx.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(directory)

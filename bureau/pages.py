@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from access import institutions
 from bureau import directory
-from consent import printing, store
+from consent import printing, store, words
 from consent.routes import require_visible
 from kernel import clock, db
 from kernel.web import Blueprint
@@ -35,12 +35,11 @@ def print_consent(consent_id: str) -> Response:
 def consent_page(reading: Connection, consent_id: str, keys_at: str) -> str:
     """The page of a consent, whoever asks; raises NotFound."""
     shown = store.shown(reading, store.get(reading, consent_id), clock.now())
-    names = directory.current(reading, [shown["uscc"]])
     return printing.page(
         shown,
         store.history(reading, consent_id),
         grantee_name=_grantee(reading, shown["scope"], shown["grantee"]),
-        enterprise_name=names.get(shown["uscc"], (None, None))[0],
+        enterprise_name=directory.name_of(reading, shown["uscc"]),
         keys_at=keys_at,
     )
 
@@ -52,20 +51,8 @@ def _grantee(reading: Connection, scope: str, grantee: str) -> str:
         return "平台全部接入机构 all institutions on the platform"
     if grantee.startswith("kind:"):
         kind = grantee.removeprefix("kind:")
-        return f"全部{KINDS.get(kind, kind)} every institution of the kind {kind}"
+        return f"全部{words.KINDS[kind].zh} every institution of the kind {kind}"
     return institutions.get(reading, grantee).name
-
-
-KINDS = {
-    "bank": "银行",
-    "insurer": "保险公司",
-    "guarantor": "担保公司",
-    "investor": "投资机构",
-    "leasing": "融资租赁公司",
-    "microloan": "小额贷款公司",
-    "government": "政府部门",
-    "other": "其他机构",
-}
 
 
 @cache

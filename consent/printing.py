@@ -14,44 +14,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from consent import words
 from consent.store import digest_of
 from kernel import clock
 
 TEMPLATES = Path(__file__).parent / "templates"
-CLASSES = {
-    1: "基本信息和财务信息",
-    2: "用电用水用气等企业经营信息",
-    3: "金融领域的借贷信息",
-    4: "正面评价及负面处罚信息",
-    5: "涉诉信息",
-    6: "进出口贸易数据",
-    7: "权益数据",
-}
-PURPOSES = {
-    "pre_loan": "贷前审查",
-    "loan_approval": "授信审批",
-    "post_loan": "贷后管理",
-    "guarantee": "担保审查",
-    "insurance": "保险承保与理赔",
-    "equity_investment": "股权投资",
-    "trade_credit": "贸易信用",
-    "screening": "信息筛选",
-    "administration": "行政管理",
-}
-PRODUCTS = {"records": "信用信息记录", "screening": "信息筛选"}
-STATUSES = {
-    "requested": "待授权",
-    "rejected": "已拒绝",
-    "lapsed": "已失效（逾期未答复）",
-    "active": "有效",
-    "paused": "已暂停",
-    "suspended": "已被征信机构中止",
-    "revoked": "已终止",
-    "expired": "已到期",
-    "consumed": "次数已用完",
-    "superseded": "已被新授权取代",
-}
-PERIODS = {"day": "日", "week": "周", "month": "月", "year": "年"}
 METHODS = {
     "session": "登录确认",
     "electronic_signature": "电子签名",
@@ -98,24 +65,24 @@ def page(
         style=style(),
         title=title,
         title_en=title_en,
-        status=STATUSES[shown["status"]],
+        status=words.STATUSES[shown["status"]].zh,
         scope=SCOPES[shown["scope"]],
         enterprise=enterprise_name,
         grantee=grantee_name,
-        classes=[f"第{number}类 {CLASSES[number]}" for number in shown["classes"]],
-        purposes=[PURPOSES[name] for name in shown["purposes"]],
-        products=[PRODUCTS[name] for name in shown["products"]],
+        classes=[f"第{number}类 {words.CLASSES[number].zh}" for number in shown["classes"]],
+        purposes=[words.PURPOSES[name].zh for name in shown["purposes"]],
+        products=[words.PRODUCTS[name].zh for name in shown["products"]],
         begins=_time(shown["not_before"]),
         ends=_time(shown["expires_at"]),
         granted=_time(shown["granted_at"]),
-        limits=list(_limits(shown)),
+        limits=words.limits(shown, "zh"),
         clauses=CLAUSES[shown["scope"]] + COMMON,
         method=METHODS.get(evidence.get("method", ""), ""),
         channel=CHANNELS.get(evidence.get("channel", ""), ""),
         versions=[
             {
                 "number": version["version"],
-                "status": STATUSES[version["status"]],
+                "status": words.STATUSES[version["status"]].zh,
                 "time": _time(version["changed_at"]),
                 "digest": digest_of(version),
             }
@@ -130,15 +97,6 @@ def page(
 def style() -> Markup:
     """The style sheet, ours and without anything that HTML could take for an end."""
     return Markup((TEMPLATES / "consent.css").read_text(encoding="utf-8"))  # noqa: S704
-
-
-def _limits(shown: Mapping[str, Any]) -> Iterable[str]:
-    if shown.get("max_queries"):
-        yield f"每家机构累计查询不超过 {shown['max_queries']} 次"
-    if frequency := shown.get("frequency"):
-        yield f"每家机构每{PERIODS[frequency['per']]}查询不超过 {frequency['count']} 次"
-    if history := shown.get("history"):
-        yield f"只展示最近 {history['months']} 个月内发生的事项"
 
 
 def _time(instant: str | None) -> str | None:

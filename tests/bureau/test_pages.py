@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from app import counter
 from bureau import catalogue
-from consent import printing
+from consent import words
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.terms import PERIODS, Frequency
 from consent.transitions import LIVE, TERMINAL
@@ -72,13 +72,13 @@ def test_a_collect_consent_has_its_own_form(client: FlaskClient) -> None:
 
 
 def test_every_word_of_the_machine_has_a_chinese_one() -> None:
-    assert set(printing.CLASSES) == set(CLASSES)
-    assert set(printing.PURPOSES) == set(PURPOSES)
-    assert set(printing.PRODUCTS) == set(PRODUCTS)
-    assert set(printing.PERIODS) == set(PERIODS)
-    assert set(printing.STATUSES) == LIVE | TERMINAL | {"requested"}
+    assert set(words.CLASSES) == set(CLASSES)
+    assert set(words.PURPOSES) == {*PURPOSES, "self"}
+    assert set(words.PRODUCTS) == set(PRODUCTS)
+    assert set(words.PERIODS) == set(PERIODS)
+    assert set(words.STATUSES) == LIVE | TERMINAL | {"requested"}
 
 
 def test_the_class_names_are_the_catalogues() -> None:
-
-    assert {number: one.name_zh for number, one in catalogue.current().classes.items()} == printing.CLASSES
+    known = {number: one.name_zh for number, one in catalogue.current().classes.items()}
+    assert known == {number: told.zh for number, told in words.CLASSES.items()}
