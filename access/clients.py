@@ -14,7 +14,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import ClientMixin
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from access import sources, switch
+from access import redirects, sources, switch
 from access.lifecycle import COUNTER, Act
 from access.models import client, client_secret, institution, source
 from audit import trail
@@ -55,7 +55,8 @@ class Client(ClientMixin):
         return self.active and any(fits)
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type == "client_credentials"
+        # Who has no redirect URI never had a code: there is nothing to find out here.
+        return grant_type in ("client_credentials", "authorization_code")
 
 
 def add(
@@ -65,12 +66,13 @@ def add(
     *,
     is_source: bool = False,
     per_second: int | None = None,
+    redirect_uris: tuple[str, ...] = (),
     by: Act = COUNTER,
 ) -> tuple[str, str]:
     """Register a client of an institution (its id) or of a source (its code). Returns client id and secret.
 
     The secret is shown here once and kept as a hash. Raises NotFound for an unknown institution, Invalid for a
-    scope that this kind of party cannot have. The caller checks that a source exists (the catalogue knows).
+    scope or redirect URI that this kind of party cannot have. The caller checks that a source exists.
     """
     allowed = SOURCE_SCOPES if is_source else INSTITUTION_SCOPES
     if not scopes or (unknown := set(scopes) - set(allowed)):
@@ -90,6 +92,9 @@ def add(
             per_second=per_second,
         )
     )
+    if is_source and redirect_uris:
+        raise Invalid("a source asks nobody for consent", errors={"redirect_uris": ["leave them out"]})
+    redirects.register(tx, client_id, redirect_uris)
     secret = _give_secret(tx, client_id)
     _note(tx, Event.CLIENT_ADDED, client_id, by, institution=None if is_source else party, source=party)
     return client_id, secret
@@ -128,13 +133,21 @@ def limit(tx: Connection, client_id: str, per_second: int | None, by: Act = COUN
     _note(tx, Event.CLIENT_CHANGED, client_id, by, per_second=per_second)
 
 
+def redirect_to(tx: Connection, client_id: str, uris: tuple[str, ...], by: Act = COUNTER) -> None:
+    """Make these, and no others, where an institution's client may be answered. Raises NotFound, Invalid."""
+    if tx.scalar(select(client.c.institution).where(client.c.id == client_id)) is None:
+        raise NotFound(f"no institution's client {client_id}")
+    redirects.register(tx, client_id, uris)
+    _note(tx, Event.CLIENT_CHANGED, client_id, by, redirect_uris=list(uris))
+
+
 def listed(
     tx: Connection, party: str | None = None, before: str | None = None, limit: int | None = None
 ) -> list[dict[str, Any]]:
     """Clients, the newest first, all or those of a party (an institution's id, a source's code).
 
-    `{"client_id", "institution", "source", "scopes", "status", "per_second", "created_at", "secrets": [...]}`, a
-    secret as `{"created_at", "expires_at"}`.
+    `{"client_id", "institution", "source", "scopes", "status", "per_second", "created_at", "redirect_uris",
+    "secrets": [...]}`, a secret as `{"created_at", "expires_at"}`.
     """
     page = select(client).order_by(client.c.id.desc()).limit(limit)
     if party is not None:
@@ -149,6 +162,8 @@ def listed(
         if row.client in by_id:
             ends = clock.rfc3339(row.expires_at) if row.expires_at else None
             by_id[row.client]["secrets"].append({"created_at": clock.rfc3339(row.created_at), "expires_at": ends})
+    for client_id, uris in redirects.of_clients(tx, by_id).items():
+        by_id[client_id]["redirect_uris"] = uris
     return found
 
 
@@ -212,7 +227,7 @@ def _refusal(row: Any) -> NotPermitted | None:
 def _document(row: Any) -> dict[str, Any]:
     shown = {"client_id": row.id, "institution": row.institution, "source": row.source, "scopes": row.scopes.split()}
     more = {"status": row.status, "per_second": row.per_second, "created_at": clock.rfc3339(row.created_at)}
-    return {**shown, **more, "secrets": []}
+    return {**shown, **more, "redirect_uris": [], "secrets": []}
 
 
 def _note(tx: Connection, event: Event, client_id: str, by: Act, **said: Any) -> None:

@@ -4,7 +4,7 @@
 Secrets are kept only as hashes, TOTP's encrypted.
 """
 
-from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, LargeBinary, String, Table, text
+from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, text
 
 from kernel.db import Instant, metadata
 
@@ -62,6 +62,41 @@ client_secret = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),  # set when a newer one takes its place
 )
+
+client_redirect = Table(
+    "client_redirect",
+    metadata,
+    Column("client", String(64), ForeignKey("client.id"), primary_key=True),
+    Column("uri", String(400), primary_key=True),  # compared character by character
+)
+
+# A client's request to an enterprise by redirect, from the push to the token that its code bought.
+authorization_request = Table(
+    "authorization_request",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("reference", LargeBinary, nullable=False, unique=True),  # SHA-256 of what request_uri ends with
+    Column("client", String(64), ForeignKey("client.id"), nullable=False),
+    Column("redirect_uri", String(400), nullable=False),
+    Column("state", String(400)),
+    Column("scope", String(400), nullable=False),
+    Column("code_challenge", String(43), nullable=False),  # S256
+    Column("dpop_jkt", String(43)),  # the thumbprint of the key that the token will be bound to
+    Column("details", Text, nullable=False),  # authorization_details (RFC 9396), one object, canonical JSON
+    Column("pushed_at", Instant, nullable=False),
+    Column("opened_at", Instant),  # request_uri is spent
+    Column("browser", LargeBinary),  # SHA-256 of the cookie of the browser in which it was opened
+    Column("consent", String(36)),  # the request that it became in the enterprise's inbox
+    Column("uscc", String(32)),
+    Column("answered_at", Instant),
+    Column("person", String(64), ForeignKey("person.username")),  # who granted
+    Column("granted", Text),  # the details as they were granted
+    Column("code", LargeBinary, unique=True),  # SHA-256
+    Column("code_given_at", Instant),
+    Column("token", LargeBinary),  # SHA-256 of the token that the code bought; then the code is spent
+)
+Index("ix_authorization_request_pushed_at", authorization_request.c.pushed_at)
+Index("ix_authorization_request_uscc_client", authorization_request.c.uscc, authorization_request.c.client)
 
 switch = Table(
     "switch",
@@ -157,6 +192,7 @@ token = Table(
     Column("revoked_at", Instant),
     Column("session", String(36)),  # of people only: the session's name in lists
     Column("last_used_at", Instant),  # of people only, to the minute
+    Column("consent", String(36)),  # bought by a code: good under this consent alone
 )
 Index("ix_token_expires_at", token.c.expires_at)
 _OF_PERSON = text("person IS NOT NULL")

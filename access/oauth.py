@@ -14,7 +14,9 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Flask, Response
 
-from access import authentication, clients, tokens
+from access import authentication, authorizations, clients, pushing, tokens
+from access.codes import AuthorizationCodeGrant, PkceS256, unspent
+from access.pushing import PushedRequests
 from kernel import db, ids
 
 SCOPES = (*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES)
@@ -124,7 +126,7 @@ def install(app: Flask) -> None:
     os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"
     life = int(tokens.CLIENT_TOKEN_LIFE.total_seconds())
     app.config["OAUTH2_ACCESS_TOKEN_GENERATOR"] = lambda *_args, **_kwargs: ids.new_secret()
-    app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": life}
+    app.config["OAUTH2_TOKEN_EXPIRES_IN"] = {"client_credentials": life, "authorization_code": life}
     server.init_app(app, save_token=_save_token)
 
 
@@ -132,13 +134,20 @@ def metadata(issuer: str) -> dict[str, Any]:
     """The authorization server's metadata (RFC 8414): only what is really there."""
     return {
         "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth/authorize",
+        "pushed_authorization_request_endpoint": f"{issuer}/oauth/par",
+        "require_pushed_authorization_requests": True,
         "token_endpoint": f"{issuer}/oauth/token",
         "introspection_endpoint": f"{issuer}/oauth/introspect",
         "revocation_endpoint": f"{issuer}/oauth/revoke",
         "jwks_uri": f"{issuer}/oauth/jwks",
         "scopes_supported": list(SCOPES),
-        "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["client_credentials", "authorization_code"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "authorization_details_types_supported": sorted(pushing.details_types),
         "token_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
         "introspection_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
         "revocation_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
@@ -157,11 +166,20 @@ def _query_token(token_string: str) -> tokens.Token | None:
 
 
 def _save_token(issued: dict[str, Any], request: Any) -> None:
-    scopes = frozenset(issued.get("scope", "").split())
+    """Keep a token; one that a code buys is bound to the consent, and spends the code in the same transaction."""
+    secret, scopes = issued["access_token"], frozenset(issued.get("scope", "").split())
+    client_id, life = request.client.client_id, tokens.CLIENT_TOKEN_LIFE
+    answered = getattr(request, "authorization_code", None)
     with db.transaction() as tx:
-        tokens.store(tx, issued["access_token"], scopes, tokens.CLIENT_TOKEN_LIFE, client_id=request.client.client_id)
+        spent = answered is None or authorizations.spend_code(tx, answered, tokens.token_hash(secret))
+        if spent:
+            tokens.store(tx, secret, scopes, life, client_id=client_id, consent=answered and answered.consent)
+    if not spent:
+        raise unspent()
 
 
 server.register_grant(ClientCredentialsGrant)
+server.register_grant(AuthorizationCodeGrant, [PkceS256(required=True)])
+server.register_endpoint(PushedRequests)
 server.register_endpoint(Introspection)
 server.register_endpoint(Revocation)

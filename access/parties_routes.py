@@ -22,8 +22,9 @@ from access.parties_schemas import (
     InstitutionListSchema,
     InstitutionSchema,
     InstitutionTermsSchema,
-    NewClientSchema,
+    NewInstitutionClientSchema,
     PartyPageSchema,
+    RedirectsSchema,
     RegistrationsPageSchema,
     RotationSchema,
     SecretSchema,
@@ -126,13 +127,18 @@ def close_institution(body: dict[str, Any], institution_id: str) -> Response:
 
 @blp.route("/institutions/<institution_id>/clients", methods=["POST"])
 @blp.requires("admin")
-@blp.arguments(NewClientSchema())
+@blp.arguments(NewInstitutionClientSchema())
 @blp.response(201, SecretSchema)
 def add_client(body: dict[str, Any], institution_id: str) -> Response:
     """Register a client of an institution; its secret is shown this once."""
     with trail.recording() as tx:
         added = clients.add(
-            tx, institution_id, tuple(body["scopes"]), per_second=body.get("per_second"), by=by_caller()
+            tx,
+            institution_id,
+            tuple(body["scopes"]),
+            per_second=body.get("per_second"),
+            redirect_uris=tuple(body["redirect_uris"]),
+            by=by_caller(),
         )
     return json_response({"client_id": added[0], "client_secret": added[1]}, 201)
 
@@ -158,6 +164,17 @@ def limit_client(body: dict[str, Any], client_id: str) -> Response:
     """Set a client's own limit of requests a second."""
     with trail.recording() as tx:
         clients.limit(tx, client_id, body["per_second"], by_caller())
+        return json_response(clients.document(tx, client_id))
+
+
+@blp.route("/clients/<client_id>/redirect-uris", methods=["PUT"])
+@blp.requires("admin")
+@blp.arguments(RedirectsSchema())
+@blp.response(200, ClientSchema)
+def redirect_client(body: dict[str, Any], client_id: str) -> Response:
+    """Replace the addresses to which an enterprise's answer may be sent."""
+    with trail.recording() as tx:
+        clients.redirect_to(tx, client_id, tuple(body["redirect_uris"]), by_caller())
         return json_response(clients.document(tx, client_id))
 
 

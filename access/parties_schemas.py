@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from access import clients, lifecycle, switch
+from access import clients, lifecycle, redirects, switch
 from access.institutions import KINDS, MAX_PER_DAY, MAX_PER_SECOND, PRODUCTS, PURPOSES
 from kernel.cursors import MAX_PAGE_ROWS
 
@@ -114,9 +114,23 @@ class PartyPageSchema(Schema):
     limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_PAGE_ROWS))
 
 
+def _redirect_uris(**options: Any) -> Any:
+    told = "where an enterprise's answer may be sent, character by character: https, or http on the machine itself"
+    uri = fields.String(validate=validate.Length(1, redirects.MOST_CHARS))
+    return fields.List(uri, validate=validate.Length(0, redirects.MOST), metadata={"description": told}, **options)
+
+
 class NewClientSchema(Schema):
     scopes = fields.List(fields.String(validate=validate.Length(1, 40)), required=True, validate=validate.Length(1, 8))
     per_second = _limit(MAX_PER_SECOND, "its own limit; null: what is shipped")
+
+
+class NewInstitutionClientSchema(NewClientSchema):
+    redirect_uris = _redirect_uris(load_default=list)
+
+
+class RedirectsSchema(Schema):
+    redirect_uris = _redirect_uris(required=True)
 
 
 class ClientLimitSchema(Schema):
@@ -150,6 +164,7 @@ class ClientSchema(Schema):
     status = fields.String(required=True)
     per_second = fields.Integer(required=True, allow_none=True)
     created_at = fields.String(required=True)
+    redirect_uris = _redirect_uris(required=True)
     secrets = fields.List(fields.Nested(LiveSecretSchema), required=True)
 
 

@@ -12,6 +12,8 @@ from access.schemas import (
     JwksSchema,
     MetadataSchema,
     PageSchema,
+    PushedRequestSchema,
+    PushedSchema,
     SessionListSchema,
     SessionSchema,
     TokenReferenceSchema,
@@ -30,11 +32,25 @@ blp = Blueprint("access", __name__, description="Tokens and sessions")
 @blp.response(200, TokenSchema)
 @blp.documents_form(TokenRequestSchema)
 def issue_token() -> Response:
-    """Get an access token (RFC 6749 §4.4).
+    """Get an access token: a client's own (RFC 6749 §4.4), or what a code buys (§4.1.3).
 
-    The client authenticates with HTTP Basic; the token is opaque and lives 300 seconds.
+    The client authenticates with HTTP Basic; the token is opaque and lives 300 seconds. One that a code bought is
+    good for the one consent that `authorization_details` tells of.
     """
     return oauth.server.create_token_response()
+
+
+@blp.route("/oauth/par", methods=["POST"])
+@blp.public
+@blp.response(201, PushedSchema)
+@blp.documents_form(PushedRequestSchema)
+def push_request() -> Response:
+    """Push a request to an enterprise (RFC 9126), then send its browser to /oauth/authorize with the request_uri.
+
+    PKCE with S256; `authorization_details` (RFC 9396) of the type `credit_query`. The request_uri lives 90 seconds
+    and works once; the answer comes to a registered redirect_uri with `iss` (RFC 9207).
+    """
+    return oauth.server.create_endpoint_response("pushed_authorization_request")  # type: ignore[no-any-return]
 
 
 @blp.route("/oauth/introspect", methods=["POST"])

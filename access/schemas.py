@@ -41,13 +41,44 @@ class SessionListSchema(Schema):
 
 
 class TokenRequestSchema(Schema):
-    """RFC 6749 §4.4.2; unknown parameters are ignored (§3.2)."""
+    """RFC 6749 §4.4.2 and §4.1.3; unknown parameters are ignored (§3.2)."""
 
     class Meta:
         unknown = EXCLUDE
 
-    grant_type = fields.String(required=True, validate=validate.OneOf(("client_credentials",)))
+    grant_type = fields.String(required=True, validate=validate.OneOf(("client_credentials", "authorization_code")))
     scope = fields.String(metadata={"description": "space-separated; default: all that the client is registered for"})
+    code = fields.String(metadata={"description": "from the redirect; works once, for 60 seconds"})
+    redirect_uri = fields.String(metadata={"description": "with a code: that of the push"})
+    code_verifier = fields.String(metadata={"description": "with a code (RFC 7636)"})
+
+
+class PushedRequestSchema(Schema):
+    """RFC 9126 §2.1; unknown parameters are ignored."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    response_type = fields.String(required=True, validate=validate.OneOf(("code",)))
+    redirect_uri = fields.String(required=True, metadata={"description": "registered, character by character"})
+    code_challenge = fields.String(required=True, validate=validate.Length(43, 43))
+    code_challenge_method = fields.String(required=True, validate=validate.OneOf(("S256",)))
+    authorization_details = fields.String(
+        required=True,
+        metadata={"description": "a JSON array of one object of the type credit_query: docs/consent-by-redirect.md"},
+    )
+    state = fields.String(validate=validate.Length(1, 400))
+    scope = fields.String(metadata={"description": "credit:query, or left out"})
+    dpop_jkt = fields.String(
+        validate=validate.Length(43, 43), metadata={"description": "the key that the token will be bound to"}
+    )
+
+
+class PushedSchema(Schema):
+    """RFC 9126 §2.2."""
+
+    request_uri = fields.String(required=True)
+    expires_in = fields.Integer(required=True, metadata={"description": "seconds"})
 
 
 class TokenSchema(Schema):
@@ -55,6 +86,10 @@ class TokenSchema(Schema):
     token_type = fields.String(required=True)
     expires_in = fields.Integer(required=True, metadata={"description": "seconds"})
     scope = fields.String(required=True)
+    authorization_details = fields.List(
+        fields.Dict(),
+        metadata={"description": "of a code: what was granted, with its consent_id (RFC 9396 §7)"},
+    )
 
 
 class TokenReferenceSchema(Schema):
@@ -80,13 +115,20 @@ class MetadataSchema(Schema):
     """RFC 8414 §2."""
 
     issuer = fields.String(required=True)
+    authorization_endpoint = fields.String(required=True)
+    pushed_authorization_request_endpoint = fields.String(required=True)
+    require_pushed_authorization_requests = fields.Boolean(required=True)
     token_endpoint = fields.String(required=True)
     introspection_endpoint = fields.String(required=True)
     revocation_endpoint = fields.String(required=True)
     jwks_uri = fields.String(required=True)
     scopes_supported = fields.List(fields.String(), required=True)
     response_types_supported = fields.List(fields.String(), required=True)
+    response_modes_supported = fields.List(fields.String(), required=True)
     grant_types_supported = fields.List(fields.String(), required=True)
+    code_challenge_methods_supported = fields.List(fields.String(), required=True)
+    authorization_response_iss_parameter_supported = fields.Boolean(required=True)
+    authorization_details_types_supported = fields.List(fields.String(), required=True)
     token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     introspection_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)

@@ -94,6 +94,7 @@ def store(
     *,
     client_id: str | None = None,
     username: str | None = None,
+    consent: str | None = None,
 ) -> tuple[str, datetime]:
     """Keep a token that was just made, as its hash. Returns it with its expiry."""
     now = clock.now()
@@ -106,6 +107,7 @@ def store(
         "expires_at": now + life,
         "session": ids.new_id() if username else None,
         "last_used_at": now if username else None,
+        "consent": consent,
     }
     tx.execute(insert(token), values)
     return secret, now + life
@@ -134,6 +136,7 @@ def find(tx: Connection, secret: str) -> Token | None:
         uscc=row.uscc,
         token=hashed.hex(),
         per_second=row.client_per_second,
+        consent=row.consent,
     )
     holder_status = row.client_status if row.client else row.person_status
     last_used_at = (row.last_used_at or row.issued_at) if row.person else None
@@ -172,6 +175,7 @@ _WITH_HOLDER = Prepared(
         token.c.expires_at,
         token.c.revoked_at,
         token.c.last_used_at,
+        token.c.consent,
         client.c.status.label("client_status"),
         client.c.source,
         client.c.per_second.label("client_per_second"),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from flask import Flask
 from sqlalchemy import inspect
 
-from access import oauth, parties_routes, people_routes
+from access import oauth, parties_routes, people_routes, pushing
+from access import pages as access_pages
 from access import routes as access_routes
 from access.networks import Network
 from access.tokens import Validator
@@ -14,14 +15,16 @@ from app import docs, health, openapi
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
-from bureau import amendment_routes, catalogue, coverage_routes, pages, source_routes
+from bureau import amendment_routes, catalogue, coverage_routes, directory, source_routes
+from bureau import pages as bureau_pages
 from bureau import routes as bureau_routes
 from bureau.screening import routes as screening_routes
 from connectors import webhook_routes
-from consent import policy
+from consent import credit_query, policy, portal, screens
+from consent import pages as consent_pages
 from consent import requests_routes as consent_requests_routes
 from consent import routes as consent_routes
-from kernel import auth, db, keys, signing, web
+from kernel import auth, db, keys, pages, signing, web
 from kernel.errors import SettingError
 from kernel.models import purpose_key, signing_key
 
@@ -36,7 +39,7 @@ BLUEPRINTS = (
     amendment_routes.blp,
     screening_routes.blp,
     coverage_routes.blp,
-    pages.blp,
+    bureau_pages.blp,
     webhook_routes.blp,
     audit_routes.blp,
     review_routes.blp,
@@ -45,6 +48,7 @@ BLUEPRINTS = (
     docs.blp,
     health.blp,
 )
+PAGES = (access_pages.blp, consent_pages.blp, portal.blp)
 
 
 def open_bureau(settings: Settings) -> None:
@@ -70,10 +74,15 @@ def create_app(public_url: str, *, require_totp: str = "off", trusted_proxies: S
     app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url, BUREAU_REQUIRE_TOTP=require_totp)
     app.config["BUREAU_TRUSTED_PROXIES"] = tuple(trusted_proxies)
     web.install(app)
+    pages.install(app)
     oauth.install(app)
     auth.protector.register_token_validator(Validator())
+    pushing.details_types[credit_query.TYPE] = credit_query.read
+    screens.use_names(directory.name_of)
     api = web.Api(app)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
+    for some_pages in PAGES:
+        app.register_blueprint(some_pages)
     openapi.install(app, api)
     return app

@@ -38,11 +38,14 @@ def refuse_overwrite(settings: Settings) -> SettingError:
     return SettingError(f"there is a bureau already in {settings.home} or its database: nothing was changed")
 
 
-def add_client(party: str, scopes: tuple[str, ...], per_second: int | None = None) -> tuple[str, str]:
+def add_client(
+    party: str, scopes: tuple[str, ...], per_second: int | None = None, redirect_uris: tuple[str, ...] = ()
+) -> tuple[str, str]:
     """Register a client of an institution (its id) or a source (its catalogue code). Returns id and secret."""
     with trail.recording() as tx:
         is_source = party in catalogue.current().sources
-        return clients.add(tx, party, scopes, is_source=is_source, per_second=per_second)
+        more: Any = {"per_second": per_second, "redirect_uris": redirect_uris}
+        return clients.add(tx, party, scopes, is_source=is_source, **more)
 
 
 def require_source(code: str) -> None:

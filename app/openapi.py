@@ -45,6 +45,7 @@ MORE = {
     "show_again": ("410", "429"),
     "screen": ("409", "410", "429"),
     "issue_token": ("403", "429"),
+    "push_request": ("403", "429"),
     "introspect_token": ("403", "429"),
     "revoke_token": ("403", "429"),
     "register_institution": ("409",),
@@ -107,10 +108,14 @@ def document(app: Flask) -> str:
 
 
 def view_names(app: Flask) -> dict[tuple[str, str], str]:
-    """(path, method) → the name of its view, for every route; OPTIONS and HEAD are Flask's own."""
+    """(path, method) → the name of its view, for every route of the API; OPTIONS and HEAD are Flask's own.
+
+    Pages for people are no part of the API.
+    """
     return {
         (_PARAMETER.sub(r"{\1}", rule.rule), method.lower()): rule.endpoint.rpartition(".")[2]
         for rule in app.url_map.iter_rules()
+        if not hasattr(app.view_functions[rule.endpoint], "page")
         for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}
     }
 

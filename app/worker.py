@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from access import clients, limits, lockout, tokens
+from access import authorizations, clients, limits, lockout, tokens
 from audit import statements
 from bureau import compaction
 from bureau.publications import latest
@@ -42,6 +42,7 @@ def work_once(swept: int = 0) -> int:
     """
     try:
         with db.transaction() as tx:
+            authorizations.tidy(tx)
             tokens.tidy(tx, KEEP_TOKENS)
             lockout.tidy(tx)
             clients.tidy(tx)

@@ -80,7 +80,7 @@ def one_for(tx: Connection, by: Principal, entry_id: str) -> dict[str, Any]:
 def party_of(row: Any, by: Principal) -> str | None:
     """As what a caller may see an entry: as the institution that asked, as compliance, as the enterprise, or not."""
     if by.institution is not None and row.institution == by.institution.id:
-        return INSTITUTION
+        return INSTITUTION if by.consent in (None, row.consent) else None
     if REVIEWS in by.scopes:
         return COMPLIANCE
     return ENTERPRISE if by.uscc is not None and row.uscc == by.uscc else None

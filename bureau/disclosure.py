@@ -29,6 +29,7 @@ from bureau import directory, vault
 from bureau.answers import Asked, Produced
 from bureau.vault import Dossier
 from consent import consents
+from consent.decision import require_not_bound_elsewhere
 from consent.question import CLASSES, Question
 from kernel import ids
 from kernel.auth import Institution, Principal
@@ -83,7 +84,7 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
             raise NotFound(f"no answered question {query_id} of yours")
         again = {"actor": principal.actor, "client": principal.client}
         again |= {name: earlier[name] for name in ("operator", "reference")}
-        outcome = _repeat(tx, earlier, asking, again, produce)
+        outcome = _repeat(tx, earlier, asking, again, produce, principal.consent)
         trail.append(tx, outcome.entry)
     return _settled(outcome)
 
@@ -119,7 +120,7 @@ def _attempt(question: Question, produce: Producer, *, counting: bool) -> _Outco
         if earlier is None:
             outcome = _decide(tx, question, produce, counting)
         else:
-            outcome = _repeat(tx, earlier, question.asking, _asked(question), produce)
+            outcome = _repeat(tx, earlier, question.asking, _asked(question), produce, question.bound_to)
         if outcome is not None:
             trail.append(tx, outcome.entry)
     return outcome
@@ -164,13 +165,19 @@ def _decide(tx: Connection, question: Question, produce: Producer, counting: boo
 
 
 def _repeat(
-    tx: Connection, earlier: dict[str, Any], asking: Institution, again: dict[str, Any], produce: Producer
+    tx: Connection,
+    earlier: dict[str, Any],
+    asking: Institution,
+    again: dict[str, Any],
+    produce: Producer,
+    bound_to: str | None,
 ) -> _Outcome:
     """An earlier answer made again from the same publication, if standing and its own consent still allow it."""
     said = again | {name: earlier.get(name) for name in _CARRIED}
     said |= {"of": earlier["id"], "classes": tuple(earlier["classes"])}
     try:
         institutions.require_standing(asking, earlier["purpose"], earlier["product"])
+        require_not_bound_elsewhere(bound_to, earlier["consent"])
         consents.require_still(tx, earlier["consent"], earlier["purpose"])
         dossier = vault.open_dossier(tx, earlier["uscc"], earlier["classes"], earlier["publication"])
     except (NotPermitted, Altered) as refusal:

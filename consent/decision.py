@@ -85,6 +85,7 @@ def decide(candidates: Iterable[Consent], question: Question, now: datetime, pol
     consent = next((each for each in queries if each is not None), None)
     if consent is None:
         raise NotPermitted("the enterprise has not given consent: ask it for one", slug="no-consent")
+    require_not_bound_elsewhere(question.bound_to, consent.id)
     require_live(consent, now)
     require_covered(consent, question)
     rules = policy.purposes[question.purpose]
@@ -105,6 +106,12 @@ def require_collection_not_ended(collect: Consent | None, now: datetime) -> None
     """
     if collect is not None and collect.status_at(now) not in ("active", "paused"):
         raise NotPermitted("the enterprise has ended the bureau's collection", slug="no-consent")
+
+
+def require_not_bound_elsewhere(bound_to: str | None, consent_id: str) -> None:
+    """Raise NotPermitted (`other-consent`) where the caller's token is good for another consent than this."""
+    if bound_to not in (None, consent_id):
+        raise NotPermitted("the token is good for another consent than the one that decides", slug="other-consent")
 
 
 def require_live(consent: Consent, now: datetime) -> None:

@@ -28,6 +28,7 @@ class Question:
     client: str | None
     key: str | None
     channel: str = "api"
+    bound_to: str | None = None  # the one consent that the caller's token is good for
 
     def digest(self) -> str:
         """Hex SHA-256 over what was asked, so that a repeated key can be told from a reused one."""
@@ -58,4 +59,5 @@ def of_client(principal: auth.Principal, asked: Mapping[str, object], key: str) 
         actor=principal.actor,
         client=principal.client,
         key=key,
+        bound_to=principal.consent,
     )

@@ -3,7 +3,7 @@
 
 from datetime import UTC, datetime
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from access.institutions import KINDS
 from consent.evidence import ALGORITHMS
@@ -16,6 +16,12 @@ IN_OUR_TIME = validate.Range(datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1,
 
 
 HEX_SHA256 = [validate.Length(64, 64), validate.Regexp(r"^[0-9a-f]{64}$")]
+
+
+def faults_of(error: ValidationError) -> dict[str, list[str]]:
+    """Field → what is wrong with it, of a form or document that a schema refused."""
+    faults: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
+    return faults
 
 
 def some_of(names: tuple[str, ...]) -> list[validate.Validator]:

@@ -48,6 +48,7 @@ class Principal:
     uscc: str | None = None  # the enterprise that a signatory acts for
     token: str | None = None  # the token's stored hash, so that its holder can end it
     per_second: int | None = None  # a client's own limit; None: what is shipped
+    consent: str | None = None  # the one consent that a token which a code bought is good for
 
 
 class Protector(ResourceProtector):

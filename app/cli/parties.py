@@ -82,11 +82,24 @@ def set_institution(institution: str, as_json: bool, **given: Any) -> None:
 @click.option("--scope", required=True, help="Comma- or space-separated scopes.")
 @click.option("--auth", type=click.Choice(clients.AUTH_METHODS), default="client_secret_basic", show_default=True)
 @click.option("--per-second", type=click.IntRange(0, MAX_PER_SECOND), help="Its own limit; default: what is shipped.")
+@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Where an enterprise's answer may be sent.")
 @as_json
-def add_client(party: str, scope: str, auth: str, per_second: int | None, as_json: bool) -> None:
+def add_client(
+    party: str, scope: str, auth: str, per_second: int | None, redirect_uris: tuple[str, ...], as_json: bool
+) -> None:
     """Register a client; its secret is shown once."""
     del auth  # one method so far
-    _show_secret(*counter.add_client(party, tuple(scope.replace(",", " ").split()), per_second), as_json)
+    scopes = tuple(scope.replace(",", " ").split())
+    _show_secret(*counter.add_client(party, scopes, per_second, redirect_uris), as_json)
+
+
+@command(client_group, "redirect")
+@click.argument("client_id")
+@click.option("--redirect-uri", "redirect_uris", multiple=True, help="Each one; none: it asks by redirect no longer.")
+def redirect_client(client_id: str, redirect_uris: tuple[str, ...]) -> None:
+    """Replace the addresses to which an enterprise's answer may be sent."""
+    with trail.recording() as tx:
+        clients.redirect_to(tx, client_id, redirect_uris)
 
 
 @command(client_group, "rotate")

@@ -116,7 +116,7 @@ def test_a_secret_in_the_body_is_refused(client: FlaskClient, registered: Regist
         assert_refused(post(client, endpoint, **form, **more), 401, "invalid_client")
 
 
-@pytest.mark.parametrize("grant", ["password", "authorization_code", "refresh_token", "implicit", "x", 'a"b\\', "é"])
+@pytest.mark.parametrize("grant", ["password", "refresh_token", "implicit", "x", 'a"b\\', "é"])
 def test_any_other_grant_is_unsupported(client: FlaskClient, registered: Registered, grant: str) -> None:
     form = {"grant_type": grant, "username": "a", "password": "b", "code": "c", "refresh_token": "d"}
     assert_refused(post(client, "token", registered, **form), 400, "unsupported_grant_type")
@@ -199,27 +199,37 @@ def test_the_metadata_lists_endpoints_that_exist_and_every_one_of_them(app: Flas
     listed = {value.removeprefix(PUBLIC_URL) for name, value in told.items() if name.endswith("_endpoint")}
     there = {rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/oauth/")}
     assert listed | {told["jwks_uri"].removeprefix(PUBLIC_URL)} == there
-    for path in listed:
+    for path in listed - {"/oauth/authorize"}:
         assert client.post(path).status_code in (400, 401)
+    assert client.get("/oauth/authorize").status_code == 404
 
 
 def test_the_metadata_claims_nothing_that_is_not_there(client: FlaskClient, registered: Registered) -> None:
     told = client.get("/.well-known/oauth-authorization-server").json
     assert told.keys() == {
         "issuer",
+        "authorization_endpoint",
+        "pushed_authorization_request_endpoint",
+        "require_pushed_authorization_requests",
         "token_endpoint",
         "introspection_endpoint",
         "revocation_endpoint",
         "jwks_uri",
         "scopes_supported",
         "response_types_supported",
+        "response_modes_supported",
         "grant_types_supported",
+        "code_challenge_methods_supported",
+        "authorization_response_iss_parameter_supported",
+        "authorization_details_types_supported",
         "token_endpoint_auth_methods_supported",
         "introspection_endpoint_auth_methods_supported",
         "revocation_endpoint_auth_methods_supported",
     }
-    assert told["grant_types_supported"] == [GRANT["grant_type"]]
-    assert told["response_types_supported"] == []
+    assert told["grant_types_supported"] == [GRANT["grant_type"], "authorization_code"]
+    assert told["response_types_supported"] == ["code"]
+    assert told["code_challenge_methods_supported"] == ["S256"]
+    assert told["authorization_details_types_supported"] == ["credit_query"]
     for endpoint in ("token", "introspection", "revocation"):
         assert told[f"{endpoint}_endpoint_auth_methods_supported"] == ["client_secret_basic"]
     assert set(told["scopes_supported"]) == {*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}

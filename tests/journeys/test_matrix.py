@@ -332,6 +332,7 @@ OWNERSHIP: dict[str, Row] = {
     "GET /openapi.json": public(200),
     "GET /.well-known/oauth-authorization-server": public(200),
     "POST /oauth/token": public(401, lambda stage, caller: FORM),
+    "POST /oauth/par": public(401, lambda stage, caller: FORM),
     "POST /oauth/introspect": public(401, lambda stage, caller: FORM),
     "POST /oauth/revoke": public(401, lambda stage, caller: FORM),
     "POST /v1/sessions": public(201, signing_in),
@@ -426,6 +427,7 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/institutions/<institution_id>/clients": Row(ADMIN, 200, send=party()),
     "POST /v1/institutions/<institution_id>/clients": Row(ADMIN, 201, send=party(json={"scopes": ["credit:query"]})),
     "PATCH /v1/clients/<client_id>": Row(ADMIN, 200, send=a_client({"per_second": 5})),
+    "PUT /v1/clients/<client_id>/redirect-uris": Row(ADMIN, 200, send=a_client({"redirect_uris": []})),
     "POST /v1/clients/<client_id>/rotate": Row(ADMIN, 200, send=a_client({})),
     "POST /v1/clients/<client_id>/disable": Row(ADMIN, 200, send=a_client()),
     "POST /v1/clients/<client_id>/enable": Row(ADMIN, 200, send=a_client()),
@@ -521,10 +523,11 @@ def expected(access: str, row: Row, caller: Caller) -> int:
 
 
 def routes(app: Flask) -> dict[str, str]:
-    """`METHOD /path/<with>/places` → what the route asks of its caller."""
+    """`METHOD /path/<with>/places` → what the route asks of its caller. Pages have a matrix of their own."""
     return {
         f"{method} {rule.rule}": app.view_functions[rule.endpoint].access  # type: ignore[attr-defined]
         for rule in app.url_map.iter_rules()
+        if not hasattr(app.view_functions[rule.endpoint], "page")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
