@@ -3,7 +3,7 @@
 
 A *proposed* reference that matches the published totals (7 classes, 83 datasets, 606 items, 75 sources). No
 source gives Suzhou's own list: types, keys, levels and flags are ours too, and an operator may supply another
-folder of the same four files. Whatever is loaded is checked whole, or the process does not start.
+folder of the same five files. Whatever is loaded is checked whole, or the process does not start.
 
 A dataset's `kind` says which of its records answer a question.
 `state` holds till replaced: the latest per source and key; an empty key means one record per source.
@@ -24,8 +24,13 @@ whatever is `personal`. 5: harm beyond the enterprise; no shipped item.
 `negative`: a record where it is neither null, false nor zero is 不良信息 (Art. 44(3)): broken contracts,
 penalties, judgments and enforcement (who lost stands beside it); by our proposal also insolvency, arrears of
 tax, duty, social insurance and provident fund, and the lists of abnormal operation and serious dishonesty.
+`codes`: the set in `codes.csv` that a text must be from; where it is from none it is free. Words that a source uses
+instead are translated by its feed.
 `personal`: is, or in practice often is, about a natural person. What directors, supervisors and executives do
 in office is not (Art. 13); their documents and nationality are.
+
+`legal_basis` says why a dataset may be collected, as we read the law; let counsel confirm it. How long what is
+negative is kept, `retention.toml` says.
 """
 
 import csv
@@ -90,6 +95,7 @@ class Item:
     name_en: str
     type: str
     unit: str
+    codes: str  # the code set that its values are from; "" where they are free
     sensitivity: int
     negative: bool
     personal: bool
@@ -110,6 +116,7 @@ class Dataset:
     source_kind: str
     frequency: str
     items: tuple[Item, ...]
+    legal_basis: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +127,7 @@ class Catalogue:
     datasets: Mapping[str, Dataset]
     items: Mapping[str, Item]
     sources: Mapping[str, Source]
+    codes: Mapping[str, Mapping[str, str]]  # code set → code → its English name
 
 
 @cache
@@ -129,7 +137,7 @@ def current() -> Catalogue:
 
 
 def load(folder: Path = SHIPPED, expect: Counts | None = SHIPPED_COUNTS) -> Catalogue:
-    """Read the four files of `folder` (UTF-8, comma-separated) and check them whole.
+    """Read the five files of `folder` (UTF-8, comma-separated) and check them whole.
 
     Raises `SettingError` at the first fault with file and line: `items.csv line 17: unknown dataset C9.99`.
     `expect` None takes any counts, for an operator's own catalogue.
@@ -138,6 +146,7 @@ def load(folder: Path = SHIPPED, expect: Counts | None = SHIPPED_COUNTS) -> Cata
     source_rows = _read(folder, "sources", expect.sources if expect else None)
     dataset_rows = _read(folder, "datasets", expect.datasets if expect else None)
     item_rows = _read(folder, "items", expect.items if expect else None)
+    codes = _codes(folder)
 
     classes = {info_class.number: info_class for info_class in map(_info_class, class_rows)}
     sources = {row.code: Source(*(_text(row, column) for column in row.cells)) for row in source_rows}
@@ -145,9 +154,10 @@ def load(folder: Path = SHIPPED, expect: Counts | None = SHIPPED_COUNTS) -> Cata
     items = {row.code: _item(row, dataset_codes) for row in item_rows}
     for row in item_rows:
         _check_unit(row, items[row.code], items)
+        _check_codes(row, items[row.code], codes)
     datasets = {row.code: _dataset(row, items, classes, sources) for row in dataset_rows}
     proxy = MappingProxyType
-    return Catalogue(proxy(classes), proxy(datasets), proxy(items), proxy(sources))
+    return Catalogue(proxy(classes), proxy(datasets), proxy(items), proxy(sources), proxy(codes))
 
 
 class _Row(NamedTuple):
@@ -161,30 +171,49 @@ class _Row(NamedTuple):
 _HEADERS = {
     "classes": "class,name_zh,name_en",
     "sources": "source,group_zh,group_en,name_zh,name_en",
-    "datasets": "dataset,class,name_zh,name_en,kind,key_items,event_date,sources,source_kind,frequency,items",
-    "items": "item,dataset,name_zh,name_en,type,unit,sensitivity,negative,personal",
+    "datasets": "dataset,class,name_zh,name_en,kind,key_items,event_date,sources,source_kind,frequency,items,"
+    "legal_basis",
+    "items": "item,dataset,name_zh,name_en,type,unit,codes,sensitivity,negative,personal",
+    "codes": "codes,code,name_en",
 }
 
 
 def _read(folder: Path, stem: str, expected: int | None) -> list[_Row]:
-    """The rows of one file, with the header exact, every code once, and as many as expected."""
+    """The rows of one file, every code once, and as many as expected."""
     name = f"{stem}.csv"
-    lines = _lines(folder / name)
-    _, header = next(lines, (1, []))
-    if ",".join(header) != _HEADERS[stem]:
-        raise SettingError(f"{name} line 1: expected the header {_HEADERS[stem]}, found {','.join(header)}")
     rows: dict[str, _Row] = {}
-    for number, cells in lines:
-        where = f"{name} line {number}"
-        if len(cells) != len(header):
-            raise SettingError(f"{where}: expected {len(header)} columns, found {len(cells)}")
-        row = _Row(where, cells[0], dict(zip(header, cells, strict=True)))
+    for row in _rows(folder, stem):
         if row.code in rows:
             raise _fault(row, f"{row.code} stands already at {rows[row.code].where}")
         rows[row.code] = row
     if expected is not None and len(rows) != expected:
         raise SettingError(f"{name}: expected {expected} rows, found {len(rows)}")
     return list(rows.values())
+
+
+def _rows(folder: Path, stem: str) -> Iterator[_Row]:
+    """The rows of one file, with the header exact."""
+    name = f"{stem}.csv"
+    lines = _lines(folder / name)
+    _, header = next(lines, (1, []))
+    if ",".join(header) != _HEADERS[stem]:
+        raise SettingError(f"{name} line 1: expected the header {_HEADERS[stem]}, found {','.join(header)}")
+    for number, cells in lines:
+        where = f"{name} line {number}"
+        if len(cells) != len(header):
+            raise SettingError(f"{where}: expected {len(header)} columns, found {len(cells)}")
+        yield _Row(where, cells[0], dict(zip(header, cells, strict=True)))
+
+
+def _codes(folder: Path) -> dict[str, dict[str, str]]:
+    """The code sets, in the order of their file."""
+    sets: dict[str, dict[str, str]] = {}
+    for row in _rows(folder, "codes"):
+        known = sets.setdefault(_text(row, "codes"), {})
+        if _text(row, "code") in known:
+            raise _fault(row, f"{row.code} has {row.cells['code']} already")
+        known[row.cells["code"]] = _text(row, "name_en")
+    return sets
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -212,6 +241,7 @@ def _item(row: _Row, datasets: Collection[str]) -> Item:
         name_en=_text(row, "name_en"),
         type=_choice(row, "type", ITEM_TYPES),
         unit=row.cells["unit"],
+        codes=row.cells["codes"],
         sensitivity=_whole(row, "sensitivity", 1, 5),
         negative=_whole(row, "negative", 0, 1) == 1,
         personal=_whole(row, "personal", 0, 1) == 1,
@@ -226,6 +256,11 @@ def _check_unit(row: _Row, item: Item, items: Mapping[str, Item]) -> None:
             raise _fault(row, f"unit {item.unit} must lead from money to a string item of {item.dataset}")
     elif item.type == "money" and not re.fullmatch("[A-Z]{3}", item.unit):
         raise _fault(row, f"money needs a unit, an ISO 4217 code or @ITEM, found {item.unit!r}")
+
+
+def _check_codes(row: _Row, item: Item, codes: Collection[str]) -> None:
+    if item.codes and (item.codes not in codes or item.type != "string"):
+        raise _fault(row, f"codes must name a set of codes.csv, of a string item; found {item.codes!r}")
 
 
 def _dataset(row: _Row, items: Mapping[str, Item], classes: Collection[int], sources: Collection[str]) -> Dataset:
@@ -244,6 +279,7 @@ def _dataset(row: _Row, items: Mapping[str, Item], classes: Collection[int], sou
         source_kind=_choice(row, "source_kind", SOURCE_KINDS),
         frequency=_choice(row, "frequency", FREQUENCIES),
         items=tuple(own.values()),
+        legal_basis=_text(row, "legal_basis"),
     )
 
 

@@ -85,7 +85,7 @@ def judge(
         if reason == NO_CONSENT or reason in batch.refused_prefixes.values():
             return Rejected(row.number, reason, {}, None)
         return Rejected(row.number, reason, row.delivered or _as_delivered(row), row.uscc if valid else None)
-    items, raw, warnings = _fitting(row, catalogue.datasets[row.dataset])
+    items, raw, warnings = _fitting(row, catalogue.datasets[row.dataset], catalogue)
     if reason := _unfit(row, items, catalogue.datasets[row.dataset]):
         return Rejected(row.number, reason, row.delivered or _as_delivered(row), row.uscc)
     if not valid:
@@ -143,15 +143,25 @@ def _reason(
     return None
 
 
-def _fitting(row: Row, dataset: Dataset) -> tuple[Mapping[str, Value], Mapping[str, str], tuple[str, ...]]:
+def _fitting(
+    row: Row, dataset: Dataset, catalogue: Catalogue
+) -> tuple[Mapping[str, Value], Mapping[str, str], tuple[str, ...]]:
     """Items, raw texts and warnings, with what does not fit moved from the first to the second."""
-    types = item_types(dataset)
-    unfit = [name for name, value in row.items.items() if value is not None and not FITS[types[name]](value)]
+    types, codes = item_types(dataset), _codes_of(dataset, catalogue)
+    told = row.items
+    unfit = {
+        name: f"not-{types[name]}" for name, value in told.items() if not (value is None or FITS[types[name]](value))
+    }
+    unfit |= {
+        name: "not-in-codes"
+        for name, known in codes.items()
+        if name not in unfit and (value := told.get(name)) is not None and value not in known
+    }
     if not unfit:
         return row.items, row.raw, row.warnings
-    items = {name: None if name in unfit else value for name, value in row.items.items()}
-    raw = {**{name: str(row.items[name]) for name in unfit}, **row.raw}
-    return items, raw, (*row.warnings, *(f"{name} not-{types[name]}" for name in unfit))
+    items = {name: None if name in unfit else value for name, value in told.items()}
+    raw = {**{name: str(told[name]) for name in unfit}, **row.raw}
+    return items, raw, (*row.warnings, *(f"{name} {what}" for name, what in unfit.items()))
 
 
 def item_types(dataset: Dataset) -> Mapping[str, str]:
@@ -161,7 +171,15 @@ def item_types(dataset: Dataset) -> Mapping[str, str]:
     return _types[dataset.code]
 
 
+def _codes_of(dataset: Dataset, catalogue: Catalogue) -> Mapping[str, Container[str]]:
+    """Item code → the codes that its values are from, for those that have a set."""
+    if dataset.code not in _codes:
+        _codes[dataset.code] = {item.code: catalogue.codes[item.codes] for item in dataset.items if item.codes}
+    return _codes[dataset.code]
+
+
 _types: dict[str, dict[str, str]] = {}
+_codes: dict[str, dict[str, Container[str]]] = {}
 
 
 def _as_delivered(row: Row) -> dict[str, Any]:

@@ -150,6 +150,20 @@ def test_a_value_of_the_wrong_type_becomes_null_with_a_warning_and_keeps_its_tex
     }
 
 
+def test_a_value_that_is_none_of_its_codes_becomes_null_with_a_warning_and_keeps_its_text() -> None:
+    row = registration(1, VALID)
+    one = accepted(row._replace(items={**row.items, "C1.01.15": "存续（在营、开业、在册）"}))
+    assert one.items["C1.01.15"] is None
+    assert one.row.raw["C1.01.15"] == "存续（在营、开业、在册）"
+    assert one.warnings == ("C1.01.15 not-in-codes",)
+
+
+def test_a_key_that_is_none_of_its_codes_rejects_its_row() -> None:
+    taxed = {"C2.05.01": "2026-08", "C2.05.02": "不存在的税", "C2.05.04": 1}
+    assert reason(Row(1, VALID, "C2.05", "2026-08-01", taxed)) == "missing-key"
+    assert reason(Row(1, VALID, "C2.05", "2026-08-01", {**taxed, "C2.05.02": "增值税"})) is None
+
+
 def test_the_text_as_the_source_wrote_it_is_kept_rather_than_the_value_that_did_not_fit() -> None:
     row = electricity(1, VALID, **{"C2.01.05": 1.5})._replace(raw={"C2.01.05": "1.50 (元)"})
     assert accepted(row).row.raw == {"C2.01.05": "1.50 (元)"}
