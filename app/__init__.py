@@ -11,7 +11,7 @@ from access import pages as access_pages
 from access import routes as access_routes
 from access.networks import Network
 from access.tokens import Validator
-from app import docs, health, openapi
+from app import docs, health, openapi, roots
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
@@ -24,7 +24,7 @@ from consent import credit_query, policy, portal, screens
 from consent import pages as consent_pages
 from consent import requests_routes as consent_requests_routes
 from consent import routes as consent_routes
-from kernel import auth, db, keys, pages, signing, web
+from kernel import auth, db, pages, signing, web
 from kernel.errors import SettingError
 from kernel.models import purpose_key, signing_key
 
@@ -57,14 +57,14 @@ def open_bureau(settings: Settings) -> None:
     if settings.policy is not None:
         policy.use(settings.policy)
     policy.current()
-    root = keys.read_root(settings.root_key)
+    roots.read(settings.root_key)
     db.use(db.open_engine(settings.database_url))
     with db.reading() as reading:
         if not inspect(reading).has_table(purpose_key.name):
             raise SettingError("BUREAU_DATABASE_URL names a database without a bureau: run `bureau init`")
         if not inspect(reading).has_table(signing_key.name):
             raise SettingError("this database was made by an earlier version: run `bureau upgrade`")
-        keys.use(keys.open_purpose_keys(reading, root))
+        roots.open_keys(settings)
         signing.open_signers(reading)
 
 

@@ -4,7 +4,8 @@
 BUREAU_HOME            everything the service writes (default ./var)
 BUREAU_DATABASE_URL    default sqlite:///BUREAU_HOME/bureau.db; postgresql://… for production
 BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREAU_DATABASE_URL)
-BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key)
+BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key), or the pkcs11: URI of one in an HSM
+BUREAU_CIPHER_SUITE    what new keys encrypt with: aes-256-gcm or sm4-gcm (default aes-256-gcm); both are read
 BUREAU_POLICY          what the bureau allows whatever is consented to (default: the shipped consent/policy.toml)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
 BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
@@ -21,6 +22,7 @@ from environs import Env, EnvError
 from access import networks
 from access.networks import Network
 from access.sessions import REQUIRING_TOTP
+from kernel import ciphers, hsm
 from kernel.errors import SettingError
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -31,11 +33,12 @@ class Settings:
     home: Path
     database_url: str
     migration_url: str
-    root_key: Path
+    root_key: Path | str  # a file, or a pkcs11: URI
     policy: Path | None
     public_url: str
     log_level: str
     require_totp: str = "off"
+    cipher_suite: str = ciphers.AES_256_GCM.name
     trusted_proxies: tuple[Network, ...] = ()
     outward_networks: tuple[Network, ...] = ()
 
@@ -65,10 +68,11 @@ def read() -> Settings:
             home=home,
             database_url=database_url,
             migration_url=env.str("BUREAU_MIGRATION_URL", "") or database_url,
-            root_key=Path(env.str("BUREAU_ROOT_KEY", "") or home / "keys" / "root.key"),
+            root_key=_root_key(env.str("BUREAU_ROOT_KEY", ""), home),
             policy=Path(env.str("BUREAU_POLICY")) if env.str("BUREAU_POLICY", "") else None,
             public_url=(env.str("BUREAU_PUBLIC_URL", "") or "http://127.0.0.1:8000").rstrip("/"),
             log_level=(env.str("BUREAU_LOG_LEVEL", "") or "info").lower(),
+            cipher_suite=(env.str("BUREAU_CIPHER_SUITE", "") or ciphers.AES_256_GCM.name).lower(),
             require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
         )
     except EnvError as error:
@@ -82,6 +86,8 @@ def read() -> Settings:
         raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
     if settings.log_level not in LEVELS:
         raise SettingError(f"BUREAU_LOG_LEVEL must be one of {', '.join(LEVELS)}")
+    if settings.cipher_suite not in ciphers.BY_NAME:
+        raise SettingError(f"BUREAU_CIPHER_SUITE must be one of {', '.join(ciphers.BY_NAME)}")
     if settings.require_totp not in REQUIRING_TOTP:
         raise SettingError(f"BUREAU_REQUIRE_TOTP must be one of {', '.join(REQUIRING_TOTP)}")
     return settings
@@ -92,3 +98,7 @@ def _networks(env: Env, name: str) -> tuple[Network, ...]:
         return networks.parse(env.str(name, ""))
     except ValueError as error:
         raise SettingError(f"{name}: {error}") from error
+
+
+def _root_key(told: str, home: Path) -> Path | str:
+    return told if told.startswith(hsm.SCHEME) else Path(told or home / "keys" / "root.key")

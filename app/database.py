@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, insert, inspect, select
 
 from bureau.models import publication, publication_head
 from kernel import clock, db, keys, signing
-from kernel.keys import Key
+from kernel.ciphers import AES_256_GCM, Suite
+from kernel.keys import Root
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -33,11 +34,15 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
-def found(engine: Engine, root: Key) -> None:
-    """Make a bureau in an empty database: its tables and its first day, in one transaction, or nothing."""
+def found(engine: Engine, root: Root, suite: Suite = AES_256_GCM) -> None:
+    """Make a bureau in an empty database: its tables and its first day, in one transaction, or nothing.
+
+    Its keys are of that suite.
+    """
+    keys.use({}, suite)
     with engine.begin() as tx:
         command.upgrade(alembic_config(tx), "head")
-        _begin(tx, root)
+        _begin(tx, root, suite)
 
 
 def migrate(engine: Engine) -> None:
@@ -46,7 +51,7 @@ def migrate(engine: Engine) -> None:
         command.upgrade(alembic_config(connection), "head")
 
 
-def upgrade(engine: Engine, root: Key) -> None:
+def upgrade(engine: Engine, root: Root) -> None:
     """Bring a bureau of an earlier version to this one's tables and keys, in one transaction; harmless if it is."""
     with engine.begin() as tx:
         command.upgrade(alembic_config(tx), "head")
@@ -58,15 +63,15 @@ def is_empty(engine: Engine) -> bool:
     return not inspect(engine).has_table(publication_head.name)
 
 
-def begin(engine: Engine, root: Key) -> None:
+def begin(engine: Engine, root: Root) -> None:
     """A bureau's first day: its purpose keys, and publication 0, before which nothing is known."""
     with engine.begin() as tx:
         _begin(tx, root)
 
 
-def _begin(tx: Connection, root: Key) -> None:
+def _begin(tx: Connection, root: Root, suite: Suite = AES_256_GCM) -> None:
     keys.create_purpose_keys(tx, root)
-    keys.use(keys.open_purpose_keys(tx, root))
+    keys.use(keys.open_purpose_keys(tx, root), suite)
     signing.create(tx)
     if tx.scalar(select(publication_head.c.id)) is None:
         tx.execute(insert(publication).values(number=0, time=clock.now(), kind="first-day"))

@@ -93,7 +93,7 @@ def compact(tx: Connection, uscc: str, number: int) -> bool:
                 "record_count": len(part),
                 "since": since,
                 "key_version": key.version,
-                "suite": vault.AES_256_GCM,
+                "suite": key.suite.number,
                 "marks": marks.tobytes() if offset == 0 else b"",
                 "ciphertext": ciphertext,
             }

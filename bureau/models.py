@@ -68,6 +68,8 @@ data_key = Table(
     metadata,
     Column("uscc", String(32), primary_key=True),
     Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("suite", SmallInteger, nullable=False, server_default="1"),  # of this key, and so of all under it
+    Column("wrapped_by", Integer, nullable=False, server_default="1"),  # the version of the purpose key `records`
     Column("wrapped", LargeBinary, nullable=False),
     postgresql_partition_by=BY_USCC,
 )
@@ -86,6 +88,15 @@ folio = Table(
     Column("marks", LargeBinary, nullable=False),  # keyed 64-bit fingerprints of its rows: to count repeats unopened
     Column("ciphertext", LargeBinary, nullable=False),
     postgresql_partition_by=BY_USCC,
+)
+
+# How far `bureau rekey` is in one of its walks over all enterprises, so that the next run goes on there.
+rekey_walk = Table(
+    "rekey_walk",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("after", String(32), nullable=False),
+    Column("done", Integer, nullable=False),
 )
 
 overlay = Table(

@@ -66,7 +66,7 @@ def write(tx: Connection, laid: Sequence[Laid], *, since: int | None = None, bat
                 "until": None,
                 "batch": batch,
                 "key_version": key.version,
-                "suite": vault.AES_256_GCM,
+                "suite": key.suite.number,
                 "ciphertext": vault.encrypt_overlay(key, one.uscc, number, one.id, content),
             }
         )

@@ -31,11 +31,11 @@ from bureau import folios
 from bureau.folios import Correction, Packet, Region
 from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, overlay, publication
-from kernel import bulk, keys
+from kernel import bulk, ciphers, keys
+from kernel.errors import SettingError
 from kernel.keys import Altered, Key
 from kernel.prepared import Prepared
 
-AES_256_GCM = 1
 LATEST = 2**31 - 1
 FOLIO_COLUMNS = tuple(folio.c.keys())
 
@@ -66,13 +66,13 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
         elif row.kind == "overlay":
             laid.append(row)
         elif row.kind == "key":
-            wrapped_keys.append((row.key_version, row.ciphertext))
+            wrapped_keys.append((row.key_version, row.suite, row.number, row.ciphertext))
         elif row.kind == "name":
             name = row.text
         else:
             number, time = row.publication, row.time
     assert time is not None, "a bureau has publication 0 from its first day"
-    opened = {version: _unwrap(uscc, version, wrapped) for version, wrapped in wrapped_keys}
+    opened = {version: _unwrap(uscc, version, *wrapped) for version, *wrapped in wrapped_keys}
     held.sort(key=lambda row: (row.number, row.publication, row.part))
     regions: dict[int, list[Region]] = {}
     for row in held:
@@ -98,7 +98,7 @@ def store(tx: Connection, batch: int, part: int, packets: Mapping[tuple[str, int
             free = max(free, here + 1)
             ciphertext = encrypt_folio(key, uscc, number, batch, here, folios.pack(records))
             place = uscc, number, batch, here
-            rows.append((*place, len(records), None, key.version, AES_256_GCM, marks.tobytes(), ciphertext))
+            rows.append((*place, len(records), None, key.version, key.suite.number, marks.tobytes(), ciphertext))
     if rows:
         bulk.write(tx, folio, FOLIO_COLUMNS, rows)
     return free
@@ -114,7 +114,7 @@ def held_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, dict[int, Key]]
     """All data keys of some enterprises, by USCC and version."""
     opened: dict[str, dict[int, Key]] = {}
     for row in tx.execute(select(data_key).where(bulk.among(tx, data_key.c.uscc, usccs))):
-        opened.setdefault(row.uscc, {})[row.version] = _unwrap(row.uscc, row.version, row.wrapped)
+        opened.setdefault(row.uscc, {})[row.version] = unwrapped(row)
     return opened
 
 
@@ -125,21 +125,25 @@ def open_row(opened: Mapping[int, Key], row: Any) -> list[Region]:
 
 def encrypt_folio(key: Key, uscc: str, number: int, batch: int, part: int, packed: bytes) -> bytes:
     """A folio's ciphertext, bound to the place where it will stand."""
-    return key.encrypt(packed, _bound_to(AES_256_GCM, key.version, uscc, number, batch, part))
+    return key.encrypt(packed, _bound_to(key.suite.number, key.version, uscc, number, batch, part))
+
+
+def decrypt_folio(opened: Mapping[int, Key], uscc: str, number: int, row: Any) -> bytes:
+    """A folio as it was packed; raises Altered where it is not what was written there."""
+    bound = _bound_to(row.suite, row.key_version, uscc, number, row.batch, row.part)
+    return _key_of(opened, row).decrypt(row.ciphertext, bound)
 
 
 def _open_folio(opened: Mapping[int, Key], uscc: str, number: int, row: Any) -> list[Region]:
-    key = _key_of(opened, row)
-    bound = _bound_to(row.suite, row.key_version, uscc, number, row.batch, row.part)
-    return folios.unpack(key.decrypt(row.ciphertext, bound), row.publication)
+    return folios.unpack(decrypt_folio(opened, uscc, number, row), row.publication)
 
 
 def _key_of(opened: Mapping[int, Key], row: Any) -> Key:
-    """The data key that a row names; raises Altered where it is gone or the row's suite is none of ours."""
-    if row.suite != AES_256_GCM:
-        raise Altered(f"a folio names the unknown cipher suite {row.suite}")
+    """The data key that a row names; raises Altered where it is gone or not of the row's suite."""
     if row.key_version not in opened:
         raise Altered("a folio's data key is gone: it was shredded or removed")
+    if row.suite != opened[row.key_version].suite.number:
+        raise Altered(f"a folio names the cipher suite {row.suite}, which is not its key's")
     return opened[row.key_version]
 
 
@@ -148,17 +152,12 @@ def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
     sought, found = sorted(usccs), {}
     newest_last = select(data_key).where(bulk.among(tx, data_key.c.uscc, sought)).order_by(data_key.c.version)
     for row in tx.execute(newest_last).all():
-        found[row.uscc] = _unwrap(row.uscc, row.version, row.wrapped)
+        found[row.uscc] = unwrapped(row)
     made = {uscc: keys.new_key() for uscc in sought if uscc not in found}
     if made:
-        wrapping = keys.purpose("records")
-        rows = [
-            {"uscc": uscc, "version": 1, "wrapped": wrapping.wrap(key, _key_bound_to(uscc, 1))}
-            for uscc, key in made.items()
-        ]
         try:
             with tx.begin_nested():
-                tx.execute(insert(data_key), rows)
+                tx.execute(insert(data_key), [wrapped_row(uscc, key) for uscc, key in made.items()])
         except IntegrityError:  # another batch has just made some of them
             return current_keys(tx, sought)
     return found | made
@@ -166,7 +165,7 @@ def current_keys(tx: Connection, usccs: Iterable[str]) -> dict[str, Key]:
 
 def encrypt_overlay(key: Key, uscc: str, number: int, laid: str, content: bytes) -> bytes:
     """An overlay's ciphertext, bound to its enterprise, class and id."""
-    return key.encrypt(content, _overlay_bound_to(AES_256_GCM, key.version, uscc, number, laid))
+    return key.encrypt(content, _overlay_bound_to(key.suite.number, key.version, uscc, number, laid))
 
 
 def open_overlay(opened: Mapping[int, Key], uscc: str, number: int, laid: str, row: Any) -> bytes:
@@ -180,8 +179,32 @@ def class_of(record_id: str) -> int:
     return int(record_id.split(".C", 1)[1].split(".", 1)[0])
 
 
-def _unwrap(uscc: str, version: int, wrapped: bytes) -> Key:
-    return keys.purpose("records").unwrap(wrapped, _key_bound_to(uscc, version), version)
+def wrapped_row(uscc: str, key: Key) -> dict[str, Any]:
+    """A data key as it is stored: wrapped by the newest key of its purpose."""
+    wrapping, suite = keys.purpose("records"), key.suite.number
+    wrapped = wrapping.wrap(key, _key_bound_to(uscc, key.version, suite))
+    return {
+        "uscc": uscc,
+        "version": key.version,
+        "suite": suite,
+        "wrapped_by": wrapping.version,
+        "wrapped": wrapped,
+    }
+
+
+def unwrapped(row: Any) -> Key:
+    """The data key that a row of `data_key` holds; raises Altered where it does not open."""
+    return _unwrap(row.uscc, row.version, row.suite, row.wrapped_by, row.wrapped)
+
+
+def _unwrap(uscc: str, version: int, suite: int, wrapped_by: int, wrapped: bytes) -> Key:
+    if suite not in ciphers.SUITES:
+        raise Altered(f"a data key names the unknown cipher suite {suite}")
+    try:
+        wrapping = keys.purpose("records", wrapped_by)
+    except SettingError as error:
+        raise Altered("a data key names a purpose key that there is not") from error
+    return wrapping.unwrap(wrapped, _key_bound_to(uscc, version, suite), version, ciphers.SUITES[suite])
 
 
 def _bound_to(suite: int, key_version: int, uscc: str, number: int, batch: int, part: int) -> bytes:
@@ -192,8 +215,9 @@ def _overlay_bound_to(suite: int, key_version: int, uscc: str, number: int, laid
     return f"overlay\0{suite}\0{key_version}\0{number}\0{laid}\0{uscc}".encode()
 
 
-def _key_bound_to(uscc: str, version: int) -> bytes:
-    return f"data-key\0{version}\0{uscc}".encode()
+def _key_bound_to(uscc: str, version: int, suite: int) -> bytes:
+    told = f"data-key\0{version}\0{uscc}"
+    return (told if suite == ciphers.AES_256_GCM.number else f"{told}\0{suite}").encode()
 
 
 def _dossier_statement() -> Any:
@@ -250,7 +274,13 @@ def _dossier_statement() -> Any:
         ciphertext=overlay.c.ciphertext,
         text=overlay.c.id,
     )
-    keys_held = arm("key", key_version=data_key.c.version, ciphertext=data_key.c.wrapped)
+    keys_held = arm(
+        "key",
+        number=data_key.c.wrapped_by,
+        key_version=data_key.c.version,
+        suite=data_key.c.suite,
+        ciphertext=data_key.c.wrapped,
+    )
     visible = func.coalesce(folio.c.since, batches.c.publication) <= as_of
     valid = (overlay.c.since <= as_of) & (func.coalesce(overlay.c.until, LATEST + 1) > as_of)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's own tables: wrapped keys, and what is to be told outside."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, text
 
 from kernel.db import Instant, metadata
 
@@ -10,6 +10,7 @@ purpose_key = Table(
     metadata,
     Column("purpose", String(32), primary_key=True),
     Column("version", Integer, primary_key=True),
+    Column("suite", SmallInteger, nullable=False, server_default="1"),  # of the key that is wrapped
     Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", Instant, nullable=False),
 )

@@ -18,17 +18,18 @@ from app import (
     openapi,
     progress,
     rekeying,
+    roots,
     sealer,
     serve,
     walk,
     worker,
 )
-from app.commands import Text, as_json, command, main, say
+from app.commands import Text, WrongUse, as_json, command, main, say
 from audit import trail
-from bureau import compaction, erasure, intake
+from bureau import compaction, erasure, intake, reencryption
 from bureau.screening import index as screening_index
 from connectors import feeds
-from kernel import clock, keys
+from kernel import ciphers, clock
 from kernel.errors import SettingError
 
 
@@ -38,8 +39,8 @@ def _init(settings: config.Settings) -> None:
     with database.opened(settings.migration_url) as engine:
         if not database.is_empty(engine):
             raise counter.refuse_overwrite(settings)
-        keys.create_root(settings.root_key)
-        database.found(engine, keys.read_root(settings.root_key))
+        roots.create(settings.root_key, settings.cipher_suite)
+        database.found(engine, roots.read(settings.root_key), ciphers.BY_NAME[settings.cipher_suite])
 
 
 @command(main, "init", opens=False)
@@ -57,7 +58,7 @@ def upgrade() -> None:
     with database.opened(settings.migration_url) as engine:
         if database.is_empty(engine):
             raise SettingError("BUREAU_DATABASE_URL names a database without a bureau: run `bureau init`")
-        database.upgrade(engine, keys.read_root(settings.root_key))
+        database.upgrade(engine, roots.read(settings.root_key))
 
 
 @command(main, "demo")
@@ -121,15 +122,38 @@ def compact(as_json: bool) -> None:
 
 
 @command(main, "rekey", opens=False)
+@click.option("--to", "to", help="Where the new root key is to be: a file, or the pkcs11: URI of a key in an HSM.")
+@click.option("--data-keys", is_flag=True, help="Wrap every data key under a new purpose key.")
+@click.option("--folios", is_flag=True, help="New data keys, of the suite in BUREAU_CIPHER_SUITE; encrypt all anew.")
 @as_json
-def rekey(as_json: bool) -> None:
-    """Replace the root key, while the bureau serves; purpose keys and data keys stay."""
+def rekey(to: str | None, data_keys: bool, folios: bool, as_json: bool) -> None:
+    """Replace keys while the bureau serves: the root key, or with an option those below it. Cut off, run it again."""
     settings = config.read()
-    kept = rekeying.replace_root(settings)
-    if as_json:
-        say({"root_key": str(settings.root_key), "old": str(kept)})
+    if not data_keys and not folios:
+        _rekey_root(settings, to, as_json)
         return
-    click.echo(f"{settings.root_key} is new: back it up. {kept} opens backups made before, and nothing since;")
+    if to is not None:
+        raise WrongUse("--to goes with neither --data-keys nor --folios")
+    open_bureau(settings)
+    told: dict[str, int] = {}
+    if data_keys:
+        with progress.shown("enterprises whose data keys are wrapped anew") as tell:
+            told["data_keys"] = rekeying.rewrap_data_keys(settings, tell)
+    if folios:
+        with progress.shown("enterprises encrypted anew") as tell:
+            told |= asdict(reencryption.reencrypt(tell))
+    say(told) if as_json else click.echo(", ".join(f"{name}: {count}" for name, count in told.items()))
+
+
+def _rekey_root(settings: config.Settings, to: str | None, as_json: bool) -> None:
+    kept = rekeying.replace_root(settings, to)
+    now = to or str(settings.root_key)
+    if as_json:
+        say({"root_key": now, "old": str(kept)})
+        return
+    if to:
+        click.echo(f"set BUREAU_ROOT_KEY to {to} before anything starts again")
+    click.echo(f"{now} is new: back it up. {kept} opens backups made before, and nothing since;")
     click.echo("destroy it together with the last of those")
 
 

@@ -25,6 +25,7 @@ SETTINGS = (
     "DATABASE_URL",
     "MIGRATION_URL",
     "ROOT_KEY",
+    "CIPHER_SUITE",
     "PUBLIC_URL",
     "LOG_LEVEL",
     "REQUIRE_TOTP",

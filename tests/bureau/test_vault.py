@@ -194,7 +194,7 @@ def test_a_dossier_does_not_open_as_anothers_even_with_its_keys(house: House) ->
     with db.transaction() as tx:
         (key,) = vault.current_keys(tx, [other.uscc]).values()
         tx.execute(update(folio).where(folio.c.uscc == other.uscc).values(uscc=mine.uscc))
-        rewrapped = keys.purpose("records").wrap(key, vault._key_bound_to(mine.uscc, 1))
+        rewrapped = keys.purpose("records").wrap(key, vault._key_bound_to(mine.uscc, 1, 1))
         for wrapped in (select(data_key.c.wrapped).where(data_key.c.uscc == other.uscc), rewrapped):
             given = wrapped if isinstance(wrapped, bytes) else tx.scalar(wrapped)
             tx.execute(update(data_key).where(data_key.c.uscc == mine.uscc).values(wrapped=given))
@@ -207,10 +207,10 @@ def test_a_data_key_does_not_unwrap_for_another_enterprise_or_version(house: Hou
     factories.deliver([registration(1, mine)])
     with db.reading() as reading:
         wrapped = reading.scalar(select(data_key.c.wrapped).where(data_key.c.uscc == mine))
-    vault._unwrap(mine, 1, wrapped)
+    vault._unwrap(mine, 1, 1, 1, wrapped)
     for uscc, version in ((other, 1), (mine, 2)):
         with pytest.raises(Altered):
-            vault._unwrap(uscc, version, wrapped)
+            vault._unwrap(uscc, version, 1, 1, wrapped)
 
 
 def test_an_answer_given_before_a_folio_was_altered_is_not_given_again(house: House, client: FlaskClient) -> None:
@@ -271,6 +271,5 @@ def _two_dossiers(asking: str) -> dict[str, str | int]:
 def _second_key(uscc: str) -> None:
     """A second version of an enterprise's data key, so that a folio can name the wrong one that exists."""
     key = keys.new_key(2)
-    wrapped = keys.purpose("records").wrap(key, vault._key_bound_to(uscc, 2))
     with db.transaction() as tx:
-        tx.execute(data_key.insert().values(uscc=uscc, version=2, wrapped=wrapped))
+        tx.execute(data_key.insert().values(**vault.wrapped_row(uscc, key)))
