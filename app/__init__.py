@@ -15,7 +15,7 @@ from app import docs, health, openapi, roots
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
-from bureau import amendment_routes, catalogue, coverage_routes, directory, source_routes
+from bureau import amendment_routes, catalogue, coverage_routes, directory, retention, source_routes
 from bureau import pages as bureau_pages
 from bureau import routes as bureau_routes
 from bureau.screening import routes as screening_routes
@@ -57,6 +57,9 @@ def open_bureau(settings: Settings) -> None:
     if settings.policy is not None:
         policy.use(settings.policy)
     policy.current()
+    if settings.retention is not None:
+        retention.use(settings.retention)
+    retention.current()
     roots.read(settings.root_key)
     db.use(db.open_engine(settings.database_url))
     with db.reading() as reading:

@@ -7,6 +7,7 @@ BUREAU_MIGRATION_URL   the role that owns the schema (default: the same as BUREA
 BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key), or the pkcs11: URI of one in an HSM
 BUREAU_CIPHER_SUITE    what new keys encrypt with: aes-256-gcm or sm4-gcm (default aes-256-gcm); both are read
 BUREAU_POLICY          what the bureau allows whatever is consented to (default: the shipped consent/policy.toml)
+BUREAU_RETENTION       how long negative information is kept (default: the shipped bureau/retention.toml)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
 BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
 BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
@@ -39,6 +40,7 @@ class Settings:
     log_level: str
     require_totp: str = "off"
     cipher_suite: str = ciphers.AES_256_GCM.name
+    retention: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
     outward_networks: tuple[Network, ...] = ()
 
@@ -73,6 +75,7 @@ def read() -> Settings:
             public_url=(env.str("BUREAU_PUBLIC_URL", "") or "http://127.0.0.1:8000").rstrip("/"),
             log_level=(env.str("BUREAU_LOG_LEVEL", "") or "info").lower(),
             cipher_suite=(env.str("BUREAU_CIPHER_SUITE", "") or ciphers.AES_256_GCM.name).lower(),
+            retention=Path(env.str("BUREAU_RETENTION")) if env.str("BUREAU_RETENTION", "") else None,
             require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
         )
     except EnvError as error:

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The housekeeping process: compacts dossiers, keeps the screening index up with deliveries, freezes reward
-statements, and tidies away what is over: tokens, secrets, counters."""
+statements, removes what retention says, and tidies away what is over: tokens, secrets, counters."""
 
 import signal
 import threading
-from datetime import timedelta
+from datetime import date, timedelta
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from access import authorizations, clients, limits, lockout, tokens
 from audit import statements
-from bureau import compaction
-from bureau.publications import latest
+from bureau import compaction, removal
+from bureau.publications import latest, turn
 from bureau.screening import index
 from kernel import clock, db, outbox
 from kernel.errors import BureauError
@@ -28,10 +28,11 @@ def run() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    swept = 0
+    swept, day = 0, None
     while not stop.is_set():
         swept = work_once(swept)
         freeze_once()
+        day = retain_once(day)
         stop.wait(REST_S)
 
 
@@ -67,3 +68,18 @@ def freeze_once() -> None:
             log.info("reward statement frozen", year=year, number=number)
     except (BureauError, DBAPIError) as error:
         log.error("reward statement not frozen", error=type(error).__name__)
+
+
+def retain_once(day: date | None = None) -> date | None:
+    """Once on each day, remove what has run its time. Returns the day for which it is done."""
+    today = clock.legal_day(clock.now())
+    if day == today:
+        return day
+    try:
+        with db.transaction() as tx:
+            turn(tx, today)
+        log.info("retention", removed=removal.sweep(today))
+    except (BureauError, DBAPIError) as error:
+        log.error("retention failed", error=type(error).__name__)
+        return day
+    return today

@@ -34,6 +34,7 @@ class Event(StrEnum):
     OVERLAY_LAID = "overlay.laid"
     OVERLAY_LIFTED = "overlay.lifted"
     ROOT_REPLACED = "root-key.replaced"
+    RECORDS_REMOVED = "records.removed"
     PURPOSE_KEY_RENEWED = "purpose-key.renewed"
     DATA_KEYS_REWRAPPED = "data-keys.rewrapped"
     VAULT_REENCRYPTED = "vault.reencrypted"

@@ -34,9 +34,10 @@ class Produced(NamedTuple):
 
 def records(asked: Asked, dossier: Dossier) -> Produced:
     """All records that stand in the opened classes, spliced from the folios: not parsed, and copied once."""
+    cutoff = dossier.cutoff
     body, count = [_head(asked, dossier)], 0
     for number in sorted(dossier.regions):
-        standing = list(folios.splice(dossier.regions[number], dossier.publication, dossier.corrections))
+        standing = list(folios.splice(dossier.regions[number], dossier.publication, dossier.corrections, cutoff))
         if asked.since is not None:
             standing = list(_recent(standing, asked.since))
         if not standing:

@@ -92,6 +92,7 @@ def compact(tx: Connection, uscc: str, number: int) -> bool:
                 "part": first + offset,
                 "record_count": len(part),
                 "since": since,
+                "ended": folios.first_end(part),
                 "key_version": key.version,
                 "suite": key.suite.number,
                 "marks": marks.tobytes() if offset == 0 else b"",

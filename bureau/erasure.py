@@ -14,7 +14,6 @@ and entries stay: they are evidence.
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text
@@ -26,10 +25,9 @@ from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, open_batch, overlay, rejected_row
 from bureau.publications import publish, wait_in_line
 from bureau.screening import index
-from bureau.sums import Held
+from bureau.sums import Held, chunks
 from kernel.errors import Conflict, NotFound
 
-PUBLICATIONS_AN_ENTRY = 400  # of about 80 bytes each: an entry holds at most 64 KiB
 TABLES = (data_key, folio, overlay, rejected_row, directory)
 
 
@@ -58,23 +56,17 @@ def shred(tx: Connection, uscc: str, reason: str) -> Shredded:
         raise NotFound(f"the bureau holds nothing on {uscc}")
     index.forget(tx, uscc)
     publication, time = publish(tx, "shred", uscc=uscc)
-    sums = iter([*(("removed", *of) for of in held.items()), *(("overlays", *of) for of in laid.items())])
-    while True:
-        some = list(islice(sums, PUBLICATIONS_AN_ENTRY))
-        detail: dict[str, Any] = {"reason": reason, "rows": rows, "removed": {}, "overlays": {}}
-        for kind, number, one in some:
-            detail[kind][str(number)] = one.told
+    for some in chunks(removed=held, overlays=laid):
         said = trail.Entry(
             type=Event.ENTERPRISE_SHREDDED,
             actor="counter",
             channel="counter",
             uscc=uscc,
             publication=publication,
-            detail=detail,
+            detail={"reason": reason, "rows": rows, **some},
         )
         trail.append(tx, said)
-        if len(some) < PUBLICATIONS_AN_ENTRY:
-            return Shredded(uscc, publication, sum(one.count for one in held.values()), rows, time)
+    return Shredded(uscc, publication, sum(one.count for one in held.values()), rows, time)
 
 
 def _require_quiet(tx: Connection) -> None:

@@ -4,7 +4,8 @@
 Plaintext, before encryption, is one zstd frame of
 
     u32   length of the header
-    json  header: [[dataset, count, bytes, [[publication | null, count], …]], …] in dataset order
+    json  header: [[dataset, count, bytes, [[publication | null, count], …], ends], …] in dataset order;
+          `ends`: 0, or the end of each record (`bureau.retention`); folios of an earlier version have none
     u32[] length of each record's JSON           (little-endian)
     u64[] identity of each record                (little-endian)
     bytes the records' JSON: within a dataset joined by commas, in the order of publication, then row
@@ -21,12 +22,15 @@ import sys
 import threading
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
 import zstandard
+
+from bureau import catalogue, retention
+from bureau.retention import NOTHING_OVER, Cutoff
 
 MAX_FOLIO_RECORDS = 4_096
 MAX_PLAINTEXT_BYTES = 64 * 1024 * 1024
@@ -41,6 +45,7 @@ class Entry(NamedTuple):
     publication: int | None
     identity: int
     body: bytes  # the record's JSON, keys sorted
+    end: int = 0  # when its negative information ended (`bureau.retention`)
 
 
 class Packet(NamedTuple):
@@ -65,14 +70,16 @@ class Region(NamedTuple):
     lengths: Sequence[int]
     identities: Sequence[int]
     body: memoryview
+    ends: Sequence[int] = ()  # empty: none has an end
 
     def entries(self) -> Iterator[Entry]:
         """Its records one by one."""
         numbered = ((self.publication if number is None else number, count) for number, count in self.runs)
         publications = (number for number, count in numbered for _ in range(count))
         ends = accumulate(length + 1 for length in self.lengths)
-        for publication, identity, length, end in zip(publications, self.identities, self.lengths, ends, strict=True):
-            yield Entry(self.dataset, publication, identity, bytes(self.body[end - 1 - length : end - 1]))
+        rows = zip(publications, self.identities, self.lengths, ends, self.ends or repeat(0), strict=False)
+        for publication, identity, length, stop, end in rows:
+            yield Entry(self.dataset, publication, identity, bytes(self.body[stop - 1 - length : stop - 1]), end)
 
 
 class Correction(NamedTuple):
@@ -84,6 +91,15 @@ class Correction(NamedTuple):
     event_date: str | None = None  # None: as it was
 
 
+def first_end(records: Iterable[Entry]) -> int | None:
+    """The first month (year × 12 + month) in which something ended that these records tell of a person, or None.
+
+    It stands in clear beside the folio, so it says no more than retention has to know.
+    """
+    ends = [-record.end for record in records if record.end < 0]
+    return retention.month_of(min(ends)) if ends else None
+
+
 def pack(records: Iterable[Entry]) -> bytes:
     """A folio's plaintext. Records of a dataset keep the order in which they come (publication, then row)."""
     header, lengths, identities, bodies = [], array("I"), array("Q"), []
@@ -91,7 +107,8 @@ def pack(records: Iterable[Entry]) -> bytes:
         held = list(of_dataset)
         body = b",".join(record.body for record in held)
         runs = [[number, len(list(run))] for number, run in groupby(held, key=attrgetter("publication"))]
-        header.append([dataset, len(held), len(body), runs])
+        ends = [record.end for record in held]
+        header.append([dataset, len(held), len(body), runs, ends if any(ends) else 0])
         lengths.extend(len(record.body) for record in held)
         identities.extend(record.identity for record in held)
         bodies.append(body)
@@ -108,23 +125,27 @@ def unpack(packed: bytes, publication: int) -> list[Region]:
     plaintext = _codec().decompressor.decompress(packed)
     size = int.from_bytes(plaintext[:4], "little")
     header = orjson.loads(plaintext[4 : 4 + size])
-    total = sum(count for _, count, _, _ in header)
+    total = sum(count for _, count, *_ in header)
     lengths, identities = array("I"), array("Q")
     lengths.frombytes(plaintext[4 + size : 4 + size + 4 * total])
     identities.frombytes(plaintext[4 + size + 4 * total : 4 + size + 12 * total])
     _little(lengths), _little(identities)
     regions, at, row, view = [], 4 + size + 12 * total, 0, memoryview(plaintext)
-    for dataset, count, width, runs in header:
-        rows = slice(row, row + count)
-        regions.append(Region(dataset, runs, publication, lengths[rows], identities[rows], view[at : at + width]))
+    for dataset, count, width, runs, *ends in header:
+        rows, body = slice(row, row + count), view[at : at + width]
+        known = ends[0] or () if ends else _ends(dataset, body)
+        regions.append(Region(dataset, runs, publication, lengths[rows], identities[rows], body, known))
         at, row = at + width, row + count
     return regions
 
 
 def splice(
-    regions: Iterable[Region], as_of: int, corrections: Mapping[str, Sequence[Correction]]
+    regions: Iterable[Region],
+    as_of: int,
+    corrections: Mapping[str, Sequence[Correction]],
+    cutoff: Cutoff = NOTHING_OVER,
 ) -> Iterator[tuple[str, int, Sequence[bytes | memoryview]]]:
-    """The records that stand as of a publication: (dataset, count, pieces of JSON), by dataset.
+    """The records that stand as of a publication, their time not over: (dataset, count, pieces of JSON), by dataset.
 
     A piece is one record or many joined by commas; the pieces too are to be joined by commas, once.
     `regions` come in order of publication; `corrections` by record id, in the order in which they were laid.
@@ -134,19 +155,19 @@ def splice(
         by_dataset.setdefault(region.dataset, []).append(region)
     touched = {record_id.rsplit(".", 2)[-2] + "." + record_id.rsplit(".", 2)[-1] for record_id in corrections}
     for dataset, held in sorted(by_dataset.items()):
-        if dataset not in touched and _stand_whole(held, as_of):
+        if dataset not in touched and _stand_whole(held, as_of, cutoff):
             yield dataset, sum(len(region.lengths) for region in held), [region.body for region in held]
             continue
-        bodies = _standing(held, as_of)
+        standing = _standing(held, as_of)
         if dataset in touched:
-            bodies = [body for body in (_corrected(body, corrections) for body in bodies) if body is not None]
-        if bodies:
+            standing = [one for one in (_corrected(one, corrections) for one in standing) if one is not None]
+        if bodies := [one.body for one in standing if not cutoff.is_over(one.end)]:
             yield dataset, len(bodies), bodies
 
 
-def _stand_whole(held: list[Region], as_of: int) -> bool:
-    """Whether every record stands: all published by then, and no two with one identity (the common case)."""
-    if any(region.publication > as_of for region in held):
+def _stand_whole(held: list[Region], as_of: int, cutoff: Cutoff) -> bool:
+    """Whether every record stands: published by then, not over, and no two with one identity (the common case)."""
+    if any(region.publication > as_of or any(map(cutoff.is_over, region.ends)) for region in held):
         return False
     distinct: set[int] = set()
     for region in held:
@@ -154,13 +175,13 @@ def _stand_whole(held: list[Region], as_of: int) -> bool:
     return len(distinct) == sum(len(region.identities) for region in held)
 
 
-def _standing(held: list[Region], as_of: int) -> list[bytes]:
-    latest: dict[int, bytes] = {}
+def _standing(held: list[Region], as_of: int) -> list[Entry]:
+    latest: dict[int, Entry] = {}
     for region in held:
         for record in region.entries():
             if record.publication is not None and record.publication <= as_of:
                 latest.pop(record.identity, None)  # so that the latest also takes the latest's place
-                latest[record.identity] = record.body
+                latest[record.identity] = record
     return list(latest.values())
 
 
@@ -183,12 +204,32 @@ def laid_over(record: Mapping[str, Any], corrections: Iterable[Correction]) -> d
     return shown
 
 
-def _corrected(body: bytes, corrections: Mapping[str, Sequence[Correction]]) -> bytes | None:
-    record = orjson.loads(body)
+def end_under(one: Entry, corrections: Mapping[str, Sequence[Correction]]) -> int:
+    """A record's end with what lies over it; of a withdrawn one as it was delivered."""
+    corrected = _corrected(one, corrections)
+    return corrected.end if corrected else one.end
+
+
+def _corrected(one: Entry, corrections: Mapping[str, Sequence[Correction]]) -> Entry | None:
+    record = orjson.loads(one.body)
     if record["id"] not in corrections:
-        return body
+        return one
     shown = laid_over(record, corrections[record["id"]])
-    return None if shown is None else orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
+    if shown is None:
+        return None
+    dataset = catalogue.current().datasets.get(one.dataset)
+    end = retention.end_of(dataset, shown["event_date"], shown["items"]) if dataset else 0
+    return one._replace(body=orjson.dumps(shown, option=orjson.OPT_SORT_KEYS), end=end)
+
+
+def _ends(dataset: str, body: memoryview) -> Sequence[int]:
+    """The ends of records whose folio does not tell them, having been packed by an earlier version."""
+    known = catalogue.current().datasets.get(dataset)
+    if known is None or dataset not in retention.current().ends:
+        return ()
+    records = orjson.loads(b"".join((b"[", body, b"]")))
+    ends = [retention.end_of(known, record["event_date"], record["items"]) for record in records]
+    return ends if any(ends) else ()
 
 
 def pack_correction(record_id: str, correction: Correction) -> bytes:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, select
 from audit.events import Event
 from audit.models import entry as entries
 from audit.verification import Fault
-from bureau import overlays, vault
+from bureau import folios, overlays, vault
 from bureau.folios import Entry
 from bureau.identities import mark_of
 from bureau.models import batch as batches
@@ -73,9 +73,10 @@ def _told(reading: Connection, until: int) -> Iterator[dict[str, Any]]:
 
 
 def _add_removed(reading: Connection, summed: _Summed) -> None:
-    """Count in what the trail says was shredded: it was delivered, and need not be held any more."""
-    shredded = select(entries.c.bytes).where(entries.c.type == Event.ENTERPRISE_SHREDDED, entries.c.bytes.is_not(None))
-    for leaf in reading.scalars(shredded):
+    """Count in what the trail says was shredded or has run its time: it was delivered, but need not be held."""
+    kinds = Event.ENTERPRISE_SHREDDED, Event.RECORDS_REMOVED
+    gone = select(entries.c.bytes).where(entries.c.type.in_(kinds), entries.c.bytes.is_not(None))
+    for leaf in reading.scalars(gone):
         document = orjson.loads(leaf)
         for number, (count, total) in document["detail"]["removed"].items():
             summed.by_publication[int(number)].put_in(count, int(total, 16))
@@ -162,6 +163,8 @@ def _marks(uscc: str, records: Iterable[Entry]) -> Iterator[int]:
 
 def _beside(row: Any, records: Sequence[Entry]) -> str | None:
     """What is wrong with the columns beside a folio, or None."""
+    if row.ended not in (0, folios.first_end(records)):
+        return "edited: its column ended hides from retention what it holds"
     if row.record_count != len(records):
         return f"edited: it holds {len(records)} records, not {row.record_count}"
     known = [record.publication for record in records if record.publication is not None]

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from access import sources
 from audit import trail
 from audit.events import Event
-from bureau import amendments, catalogue, coverage, directory, identities, overlays, rejects, vault
+from bureau import amendments, catalogue, coverage, directory, identities, overlays, rejects, retention, vault
 from bureau.catalogue import Catalogue, Dataset
 from bureau.folios import Entry, Packet
 from bureau.identities import mark_of
@@ -232,7 +232,8 @@ def _packets(
         identity = _identity(one, dataset, batch.source, content)
         place = row.uscc, dataset.class_number
         packet = packets.get(place) or packets.setdefault(place, Packet([], array("Q")))
-        packet.records.append(Entry(dataset.code, None, identity, body))
+        end = retention.end_of(dataset, row.event_date, one.items)
+        packet.records.append(Entry(dataset.code, None, identity, body, end))
         packet.marks.append(content)
     return packets
 

@@ -83,11 +83,19 @@ folio = Table(
     Column("part", Integer, primary_key=True, autoincrement=False),
     Column("record_count", Integer, nullable=False),
     Column("since", Integer),  # the first publication in a compacted folio; null: its batch's own
+    Column("ended", Integer, server_default="0"),  # as `folios.first_end`; 0: not looked at yet
     Column("key_version", Integer, nullable=False),
     Column("suite", SmallInteger, nullable=False),
     Column("marks", LargeBinary, nullable=False),  # keyed 64-bit fingerprints of its rows: to count repeats unopened
     Column("ciphertext", LargeBinary, nullable=False),
     postgresql_partition_by=BY_USCC,
+)
+
+Index(
+    "ix_folio_ended",
+    folio.c.ended,
+    postgresql_where=folio.c.ended.is_not(None),
+    sqlite_where=folio.c.ended.is_not(None),
 )
 
 # How far `bureau rekey` is in one of its walks over all enterprises, so that the next run goes on there.

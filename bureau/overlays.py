@@ -25,6 +25,7 @@ from bureau.sums import Held
 from kernel.keys import Altered
 
 ROWS_AT_ONCE = 2_000
+TAKING_AWAY = Event.ENTERPRISE_SHREDDED, Event.RECORDS_REMOVED
 
 
 class Laid(NamedTuple):
@@ -99,8 +100,13 @@ def lying(tx: Connection, uscc: str) -> list[Shown]:
 
 def sums(tx: Connection, uscc: str) -> dict[int, Held]:
     """What lies on an enterprise's records, by the publication that laid it."""
+    return summed(uscc, lying(tx, uscc))
+
+
+def summed(uscc: str, lying: Iterable[Shown]) -> dict[int, Held]:
+    """Some of them, by the publication that laid them."""
     found: dict[int, Held] = {}
-    for one in lying(tx, uscc):
+    for one in lying:
         content = folios.pack_correction(one.record, one.correction)
         found.setdefault(one.since, Held()).add([_told(uscc, one.id, content)])
     return found
@@ -140,8 +146,7 @@ def _on_the_trail(reading: Connection, until: int) -> tuple[dict[int, Held], dic
     """What was laid by publication, less what went since; and which overlays were lifted, at which publication."""
     told: dict[int, Held] = defaultdict(Held)
     lifted: dict[tuple[str, str], int] = {}
-    gone: set[str] = set()
-    kinds = (Event.BATCH_RECEIVED, Event.OVERLAY_LAID, Event.OVERLAY_LIFTED, Event.ENTERPRISE_SHREDDED)
+    kinds = (Event.BATCH_RECEIVED, Event.OVERLAY_LAID, Event.OVERLAY_LIFTED, *TAKING_AWAY)
     written = select(entries.c.bytes).where(entries.c.type.in_(kinds), entries.c.bytes.is_not(None))
     for document in _documents(reading.scalars(written)):
         detail, number = document["detail"], document["publication"]
@@ -149,14 +154,13 @@ def _on_the_trail(reading: Connection, until: int) -> tuple[dict[int, Held], dic
             continue
         if document["type"] == Event.OVERLAY_LIFTED:
             lifted[document["uscc"], detail["overlay"]] = number
-        elif document["type"] == Event.ENTERPRISE_SHREDDED:
-            gone.add(document["uscc"])
+        elif document["type"] in TAKING_AWAY:
             for publication, (count, total) in detail.get("overlays", {}).items():
                 told[int(publication)].take_out(count, int(total, 16))
         elif "overlays" in detail:
             count, total = detail["overlays"]
             told[number].put_in(count, int(total, 16))
-    return told, {place: number for place, number in lifted.items() if place[0] not in gone}
+    return told, lifted
 
 
 def _documents(leaves: Iterable[bytes]) -> Iterator[dict[str, Any]]:

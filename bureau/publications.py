@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publication numbers: the bureau's time axis. What is known as of N is the same for ever."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
@@ -22,6 +22,13 @@ def publish(tx: Connection, kind: str, batch: int | None = None, uscc: str | Non
     now = clock.now()
     tx.execute(insert(publication).values(number=number, time=now, kind=kind, batch=batch, uscc=uscc))
     return number, now
+
+
+def turn(tx: Connection, day: date) -> None:
+    """Publish, where nothing was on this day yet: the clock by which retention is judged goes on."""
+    last = tx.scalar(select(publication.c.time).order_by(publication.c.number.desc()).limit(1))
+    if last is not None and clock.legal_day(last) < day:
+        publish(tx, "day")
 
 
 def hold(tx: Connection) -> None:

@@ -5,12 +5,14 @@ The sum of keyed digests does not depend on how records are packed or in which o
 is; and it cannot be made up without the key.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from kernel import keys
 
 SUM_BITS = 256
+PUBLICATIONS_AN_ENTRY = 400  # of about 80 bytes each: an entry holds at most 64 KiB
 
 
 @dataclass(slots=True)
@@ -41,3 +43,16 @@ class Held:
     def told(self) -> tuple[int, str]:
         """As an entry says it."""
         return self.count, self.hex
+
+
+def chunks(**sums: Mapping[int, Held]) -> Iterator[dict[str, dict[str, tuple[int, str]]]]:
+    """What was taken away of each kind, by publication, as entries say it: at least one, none too large."""
+    every = iter([(kind, number, held) for kind, of in sums.items() for number, held in sorted(of.items())])
+    while True:
+        some = list(islice(every, PUBLICATIONS_AN_ENTRY))
+        told: dict[str, dict[str, tuple[int, str]]] = {kind: {} for kind in sums}
+        for kind, number, held in some:
+            told[kind][str(number)] = held.told
+        yield told
+        if len(some) < PUBLICATIONS_AN_ENTRY:
+            return

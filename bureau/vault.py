@@ -27,11 +27,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from bureau import folios
+from bureau import folios, retention
 from bureau.folios import Correction, Packet, Region
 from bureau.models import batch as batches
 from bureau.models import data_key, directory, folio, overlay, publication
-from kernel import bulk, ciphers, keys
+from bureau.retention import Cutoff
+from kernel import bulk, ciphers, clock, keys
 from kernel.errors import SettingError
 from kernel.keys import Altered, Key
 from kernel.prepared import Prepared
@@ -50,6 +51,11 @@ class Dossier:
     time: datetime
     regions: Mapping[int, Sequence[Region]]  # class → regions in order of publication
     corrections: Mapping[str, Sequence[Correction]]  # record id → what was laid over it, in that order
+
+    @property
+    def cutoff(self) -> Cutoff:
+        """What has run its time by this dossier's clock, that of its publication."""
+        return retention.current().cutoff(clock.legal_day(self.time))
 
 
 def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int = LATEST) -> Dossier:
@@ -98,7 +104,8 @@ def store(tx: Connection, batch: int, part: int, packets: Mapping[tuple[str, int
             free = max(free, here + 1)
             ciphertext = encrypt_folio(key, uscc, number, batch, here, folios.pack(records))
             place = uscc, number, batch, here
-            rows.append((*place, len(records), None, key.version, key.suite.number, marks.tobytes(), ciphertext))
+            ended = folios.first_end(records)
+            rows.append((*place, len(records), None, ended, key.version, key.suite.number, marks.tobytes(), ciphertext))
     if rows:
         bulk.write(tx, folio, FOLIO_COLUMNS, rows)
     return free

@@ -26,7 +26,7 @@ from app import (
 )
 from app.commands import Text, WrongUse, as_json, command, main, say
 from audit import trail
-from bureau import compaction, erasure, intake, reencryption
+from bureau import compaction, erasure, intake, reencryption, removal
 from bureau.screening import index as screening_index
 from connectors import feeds
 from kernel import ciphers, clock
@@ -115,10 +115,13 @@ def work() -> None:
 @command(main, "compact")
 @as_json
 def compact(as_json: bool) -> None:
-    """Merge the folios of every dossier's class where they are many."""
+    """Merge the folios of every dossier's class where they are many, and remove what has run its time."""
+    with progress.shown("removed records") as tell:
+        removed = removal.sweep(tell=tell)
     with progress.shown("compacted classes") as tell:
         merged = compaction.sweep(tell)
-    say({"compacted": merged}) if as_json else click.echo(f"{merged} classes compacted")
+    told = {"compacted": merged, "removed": removed}
+    say(told) if as_json else click.echo(f"{merged} classes compacted, {removed} records removed by retention")
 
 
 @command(main, "rekey", opens=False)

@@ -26,7 +26,7 @@ def facts_of(dossier: Dossier, as_of: date) -> Facts:
     """The standing records of an opened dossier, corrections laid over."""
     records: dict[str, Sequence[Record]] = {}
     for regions in dossier.regions.values():
-        for dataset, _, pieces in folios.splice(regions, dossier.publication, dossier.corrections):
+        for dataset, _, pieces in folios.splice(regions, dossier.publication, dossier.corrections, dossier.cutoff):
             held: list[Record] = orjson.loads(b"".join((b"[", b",".join(pieces), b"]")))
             records[dataset] = sorted(held, key=lambda record: record["event_date"] or "")
     return Facts(as_of, records)

@@ -30,6 +30,7 @@ SETTINGS = (
     "LOG_LEVEL",
     "REQUIRE_TOTP",
     "POLICY",
+    "RETENTION",
     "TRUSTED_PROXIES",
 )
 

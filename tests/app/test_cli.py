@@ -191,7 +191,7 @@ def test_compact_says_how_many_classes_it_merged(bureau: Bureau) -> None:
     uscc = factories.new_uscc()
     for month in range(12):
         factories.deliver([factories.registration(1, uscc, **{"C1.01.07": month})])
-    assert bureau("compact", "--json").json == {"compacted": 1}
+    assert bureau("compact", "--json").json == {"compacted": 1, "removed": 0}
     assert bureau("compact").out == "0 classes compacted\n"
 
 
