@@ -19,7 +19,7 @@ from bureau import amendment_routes, catalogue, coverage_routes, directory, rete
 from bureau import pages as bureau_pages
 from bureau import routes as bureau_routes
 from bureau.screening import routes as screening_routes
-from connectors import webhook_routes
+from connectors import repair_routes, webhook_routes
 from consent import credit_query, policy, portal, screens
 from consent import pages as consent_pages
 from consent import requests_routes as consent_requests_routes
@@ -41,6 +41,7 @@ BLUEPRINTS = (
     coverage_routes.blp,
     bureau_pages.blp,
     webhook_routes.blp,
+    repair_routes.blp,
     audit_routes.blp,
     review_routes.blp,
     log_routes.blp,

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, delete, insert, select, update
@@ -82,6 +83,7 @@ class _Opened:
     rows_done: int
     parts_done: int
     receipt: Receipt
+    newest: str | None  # the newest event date so far
     held: Held  # what its entry will say that the vault must hold of records
     laid: Held  # and of overlays
 
@@ -119,6 +121,7 @@ def _open(batch: Batch) -> _Opened | Receipt:
             return Receipt(**{**orjson.loads(held.receipt), "duplicate": True})
         told = orjson.loads(held.progress)
         total, (count, laid) = told.pop("records", "0"), told.pop("overlays", (0, "0"))
+        newest = told.pop("newest", None)
         receipt = Receipt(**told)
         return _Opened(
             batch=held.id,
@@ -126,6 +129,7 @@ def _open(batch: Batch) -> _Opened | Receipt:
             rows_done=held.rows_done,
             parts_done=held.parts_done,
             receipt=receipt,
+            newest=newest,
             held=Held(receipt.accepted - receipt.amended, int(total, 16)),
             laid=Held(count, int(laid, 16)),
         )
@@ -133,11 +137,12 @@ def _open(batch: Batch) -> _Opened | Receipt:
 
 def _begin(tx: Connection, batch: Batch) -> _Opened:
     now = clock.now()
-    values = {"feed": batch.feed, "source": batch.source, "digest": batch.digest, "received_at": now}
+    values: dict[str, Any] = {"feed": batch.feed, "source": batch.source, "digest": batch.digest, "received_at": now}
+    values["repairs"] = batch.repairs
     number: int = tx.execute(insert(batches).values(**values).returning(batches.c.id)).scalar_one()
     receipt = Receipt(str(number), batch.feed)
     tx.execute(insert(open_batch).values(batch=number, rows_done=0, parts_done=0, progress=_dumps(receipt)))
-    return _Opened(number, clock.rfc3339(now), 0, 0, receipt, Held(), Held())
+    return _Opened(number, clock.rfc3339(now), 0, 0, receipt, None, Held(), Held())
 
 
 def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[Row | Unreadable]) -> _Opened:
@@ -153,8 +158,12 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
     judged = [judge(row, batch, known, collecting) for row in chunk]
     acts = [one for one in judged if isinstance(one, Accepted) and one.row.act]
     amended = amendments.from_source(tx, opened.batch, batch.source, acts)
-    if amended.refused:
-        judged = [amended.refused.get(_number(one), one) for one in judged]
+    refused = dict(amended.refused)
+    if batch.repairs is not None:
+        sound = [one for one in judged if isinstance(one, Accepted) and one.row.number not in refused]
+        refused |= rejects.claim(tx, batch.repairs, opened.batch, sound)
+    if refused:
+        judged = [refused.get(_number(one), one) for one in judged]
     accepted = [one for one in judged if isinstance(one, Accepted) and not one.row.act]
     packets = _packets(accepted, batch, opened, known)
     repeated = _count_repeats(tx, packets) + amended.repeated
@@ -167,7 +176,9 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
     held.add(record.body for packet in packets.values() for record in packet.records)
     laid.put_in(amended.held.count, amended.held.total)
     done = replace(opened, rows_done=opened.rows_done + len(chunk), parts_done=parts, receipt=receipt)
-    return _advance(tx, replace(done, held=held, laid=laid))
+    dates = (one.row.event_date for one in accepted)
+    newest = max(filter(None, (opened.newest, *dates)), default=None)
+    return _advance(tx, replace(done, newest=newest, held=held, laid=laid))
 
 
 def _number(one: Accepted | Rejected) -> int:
@@ -183,7 +194,7 @@ def _claim(tx: Connection, opened: _Opened) -> None:
 
 
 def _advance(tx: Connection, done: _Opened) -> _Opened:
-    progress = {**asdict(done.receipt), "records": done.held.hex, "overlays": done.laid.told}
+    progress = {**asdict(done.receipt), "records": done.held.hex, "overlays": done.laid.told, "newest": done.newest}
     values = {"rows_done": done.rows_done, "parts_done": done.parts_done, "progress": orjson.dumps(progress).decode()}
     tx.execute(update(open_batch).where(open_batch.c.batch == done.batch).values(**values))
     return done
@@ -196,10 +207,16 @@ def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
     number, _ = publish(tx, "batch", opened.batch)
     overlays.publish_with(tx, opened.batch, number)
     receipt = _dumps(opened.receipt)
-    tx.execute(update(batches).where(batches.c.id == opened.batch).values(publication=number, receipt=receipt))
+    tx.execute(
+        update(batches)
+        .where(batches.c.id == opened.batch)
+        .values(publication=number, receipt=receipt, newest=opened.newest)
+    )
     detail = {**asdict(opened.receipt), "source": batch.source, "digest": batch.digest, "basis": batch.basis}
     del detail["duplicate"]
     detail["records"] = opened.held.hex
+    if batch.repairs is not None:
+        detail["repairs"] = str(batch.repairs)
     if opened.laid.count:
         detail["overlays"] = opened.laid.told
     said = trail.Entry(

@@ -51,6 +51,8 @@ batch = Table(
     Column("received_at", Instant, nullable=False),
     Column("publication", Integer),  # null while the batch is open: its folios are then invisible
     Column("receipt", Text),
+    Column("repairs", Integer),  # the batch whose rejected rows it brings again
+    Column("newest", String(10)),  # the newest event date in it
 )
 Index("uq_batch_feed_digest", batch.c.feed, batch.c.digest, unique=True)
 
@@ -130,6 +132,7 @@ rejected_row = Table(
     Column("row", BigInteger, primary_key=True, autoincrement=False),
     Column("reason", String(40), nullable=False),
     Column("uscc", String(32)),  # only where it is a valid code
+    Column("repaired_by", Integer),  # the batch that brought it again, and counts once it is published
     Column("ciphertext", LargeBinary, nullable=False),
 )
 

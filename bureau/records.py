@@ -51,6 +51,7 @@ class Batch:
     `basis` says why the bureau may hold it: `public` (published by law), `department` (government or utility,
     under the platform's mandate), `consent` (needs the enterprise's collect consent), `lender` (always needs it,
     征信业管理条例 Art. 29(2)). `lenient_uscc` accepts codes that fail their check digit, with a warning.
+    `repairs` names the batch whose rejected rows these are, repaired.
     `refused_prefixes` maps a USCC prefix to the reason its rows are rejected with (`92` → `sole-trader`).
     """
 
@@ -61,3 +62,4 @@ class Batch:
     rows: Iterable[Row | Unreadable]
     lenient_uscc: bool = False
     refused_prefixes: Mapping[str, str] = field(default_factory=dict)
+    repairs: int | None = None

@@ -1,15 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rejected rows: kept encrypted, in the source's own words, so that they can be repaired and sent again."""
+"""Rejected rows: kept encrypted, in the source's own words, so that they can be repaired and sent again.
+
+A repaired row comes in a delivery of its own that names the batch it repairs (`Batch.repairs`), under its old
+number. It is accepted once: from then on the rejected row tells by which batch it was repaired.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
-from bureau.judging import Rejected
+from bureau.judging import Accepted, Rejected
+from bureau.models import batch as batches
 from bureau.models import rejected_row
 from kernel import keys
+from kernel.errors import NotFound
+
+_DIGITS = 9  # of a batch's number: more are beyond the column
+
+
+class Line(NamedTuple):
+    """A rejected row without its content."""
+
+    row: int
+    reason: str
+    repaired_by: str | None  # the batch, once it is published
 
 
 def keep(tx: Connection, batch: int, rejected: Sequence[Rejected]) -> None:
@@ -35,6 +51,64 @@ def kept(tx: Connection, batch: int) -> Iterator[tuple[int, str, dict[str, Any]]
     for row in tx.execute(select(rejected_row).where(rejected_row.c.batch == batch).order_by(rejected_row.c.row)):
         plain = key.decrypt(row.ciphertext, _bound_to(batch, row.row))
         yield row.row, row.reason, json.loads(plain.decode("utf-8", "surrogatepass"))
+
+
+def lines(tx: Connection, batch: int, after: int = 0, limit: int = 10_000) -> list[Line]:
+    """Some rejected rows of a batch, in order, without their content."""
+    repairing = batches.alias()
+    columns = rejected_row.c.row, rejected_row.c.reason, repairing.c.id
+    published = (repairing.c.id == rejected_row.c.repaired_by) & repairing.c.publication.is_not(None)
+    some = select(*columns).select_from(rejected_row.outerjoin(repairing, published))
+    here = rejected_row.c.batch == batch, rejected_row.c.row > after
+    rows = tx.execute(some.where(*here).order_by(rejected_row.c.row).limit(limit))
+    return [Line(row.row, row.reason, None if row.id is None else str(row.id)) for row in rows]
+
+
+def require_batch(tx: Connection, batch: str, source: str | None = None) -> Any:
+    """The row of a batch, of that source if one is named. Raises NotFound."""
+    if batch.isascii() and batch.isdigit() and len(batch) <= _DIGITS:
+        row = tx.execute(select(batches).where(batches.c.id == int(batch))).one_or_none()
+        if row is not None and source in (None, row.source):
+            return row
+    raise NotFound(f"there is no batch {batch}" + ("" if source is None else " of this source"))
+
+
+def claim(tx: Connection, repaired: int, batch: int, accepted: Sequence[Accepted]) -> dict[int, Rejected]:
+    """Note which rejected rows of one batch these rows of another repair. Returns those that repair none.
+
+    Safe to do again for the same batch. The caller commits.
+    """
+    numbers = [one.row.number for one in accepted]
+    of = rejected_row.c.batch == repaired, rejected_row.c.row.in_(numbers)
+    found = select(rejected_row.c.row, rejected_row.c.repaired_by).where(*of).with_for_update()
+    held = {row.row: row.repaired_by for row in tx.execute(found)}
+    refused = {}
+    for one in accepted:
+        number = one.row.number
+        if number not in held:
+            reason = "not-rejected-before"
+        elif held[number] not in (None, batch):
+            reason = "already-repaired"
+        else:
+            continue
+        refused[number] = Rejected(number, reason, one.row.delivered, one.row.uscc)
+    free = [number for number in numbers if number not in refused]
+    if free:
+        tx.execute(update(rejected_row).where(of[0], rejected_row.c.row.in_(free)).values(repaired_by=batch))
+    return refused
+
+
+def repaired_of(tx: Connection, numbers: Sequence[int]) -> dict[int, int]:
+    """How many rejected rows of some batches have been repaired by published ones."""
+    repairing = batches.alias()
+    joined = rejected_row.join(repairing, repairing.c.id == rejected_row.c.repaired_by)
+    counted = (
+        select(rejected_row.c.batch, func.count())
+        .select_from(joined)
+        .where(rejected_row.c.batch.in_(numbers), repairing.c.publication.is_not(None))
+        .group_by(rejected_row.c.batch)
+    )
+    return {row[0]: row[1] for row in tx.execute(counted)}
 
 
 def _dumps(delivered: Mapping[str, Any]) -> bytes:

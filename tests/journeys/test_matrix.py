@@ -326,6 +326,14 @@ def correcting(stage: Stage, caller: Caller) -> Sent:
     return Sent({"int:year": "2026", "correction_id": held["id"]})
 
 
+def repairing(stage: Stage, caller: Caller) -> Sent:
+    row = {"统一社会信用代码": "nobody"}
+    rejected = factories.registration(1, "nobody")._replace(delivered=row)
+    receipt = factories.deliver([rejected], feed="market-regulation-register")
+    body = {"rows": [{"row": 1, "delivered": {**row, "企业名称": "演示", "统一社会信用代码": factories.new_uscc()}}]}
+    return Sent({"batch_id": receipt.batch}, body)
+
+
 OWNERSHIP: dict[str, Row] = {
     "GET /healthz": public(200),
     "GET /readyz": public(200),
@@ -374,6 +382,9 @@ OWNERSHIP: dict[str, Row] = {
         200,
         send=lambda stage, caller: Sent({"uscc": stage.uscc, "record_id": delivered(stage)}),
     ),
+    "POST /v1/batches/<batch_id>/repairs": Row(frozenset({"source"}), 201, send=repairing),
+    "GET /v1/source-quality": Row(ADMIN, 200, send=lambda *_: Sent(query={"month": "2026-01"})),
+    "GET /v1/source-quality/own": Row(frozenset({"source"}), 200, send=lambda *_: Sent(query={"month": "2026-01"})),
     "GET /v1/audit/entries": Row(frozenset({"compliance"}), 200),
     "GET /v1/audit/entries/<entry_id>": Row(
         frozenset({"signatory", "compliance", *(bank for bank in BANKS if bank.startswith("bank:"))}),
