@@ -19,7 +19,8 @@ from bureau import amendment_routes, catalogue, coverage_routes, directory, rete
 from bureau import pages as bureau_pages
 from bureau import routes as bureau_routes
 from bureau.screening import routes as screening_routes
-from connectors import repair_routes, webhook_routes
+from connectors import repair_routes, spool, webhook_routes
+from connectors import routes as connectors_routes
 from consent import credit_query, policy, portal, screens
 from consent import pages as consent_pages
 from consent import requests_routes as consent_requests_routes
@@ -37,6 +38,7 @@ BLUEPRINTS = (
     bureau_routes.blp,
     source_routes.blp,
     amendment_routes.blp,
+    connectors_routes.blp,
     screening_routes.blp,
     coverage_routes.blp,
     bureau_pages.blp,
@@ -61,6 +63,7 @@ def open_bureau(settings: Settings) -> None:
     if settings.retention is not None:
         retention.use(settings.retention)
     retention.current()
+    spool.use(settings.spool_folder)
     roots.read(settings.root_key)
     db.use(db.open_engine(settings.database_url))
     with db.reading() as reading:

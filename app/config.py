@@ -55,6 +55,11 @@ class Settings:
         return self.home / "log"
 
     @property
+    def spool_folder(self) -> Path:
+        """Where deliveries that come over a network lie while they are taken in (mode 0700)."""
+        return self.home / "spool"
+
+    @property
     def demo_file(self) -> Path:
         """Where the demo keeps its credentials (mode 0600)."""
         return self.home / "demo.json"

@@ -41,7 +41,7 @@ class Entry:
 
     type: Event
     actor: str
-    channel: str = "api"  # or "counter": the bureau's own command line
+    channel: str = "api"  # or "counter": the bureau's own command line; or "worker": by schedule
     id: str = field(default_factory=ids.new_id)
     client: str | None = None
     institution: str | None = None

@@ -12,7 +12,7 @@ given the same delivery cannot both advance it: each chunk first claims the batc
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -40,6 +40,7 @@ from kernel.errors import Conflict
 from kernel.idempotency import settle
 
 CHUNK_ROWS = 10_000
+CHUNK_CHARACTERS = 2_000_000
 NAME_ITEM, DIVISION_ITEM = "C1.01.01", "C1.01.17"
 
 
@@ -98,13 +99,26 @@ def receive(batch: Batch, tell: Callable[[int], None] = lambda rows: None) -> Re
     opened = settle(lambda: _open(batch))
     if isinstance(opened, Receipt):
         return opened
-    rows = islice(batch.rows, opened.rows_done, None)
-    while chunk := list(islice(rows, CHUNK_ROWS)):
+    for chunk in _chunks(islice(batch.rows, opened.rows_done, None)):
         with trail.recording() as tx:
             opened = _store_chunk(tx, batch, opened, chunk)
         tell(opened.rows_done)
     with trail.recording() as tx:
         return _close(tx, batch, opened)
+
+
+def _chunks(rows: Iterable[Row | Unreadable]) -> Iterator[list[Row | Unreadable]]:
+    """Rows by the chunk: few where they are long, so that memory follows neither the file nor its longest rows."""
+    chunk: list[Row | Unreadable] = []
+    characters = 0
+    for row in rows:
+        chunk.append(row)
+        characters += sum(map(len, row.delivered.values()))
+        if len(chunk) >= CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def _open(batch: Batch) -> _Opened | Receipt:
@@ -220,7 +234,12 @@ def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
     if opened.laid.count:
         detail["overlays"] = opened.laid.told
     said = trail.Entry(
-        type=Event.BATCH_RECEIVED, actor=f"source:{batch.source}", channel="counter", publication=number, detail=detail
+        type=Event.BATCH_RECEIVED,
+        actor=f"source:{batch.source}",
+        channel=batch.channel,
+        client=batch.client,
+        publication=number,
+        detail=detail,
     )
     trail.append(tx, said)
     return opened.receipt

@@ -53,6 +53,7 @@ class Batch:
     征信业管理条例 Art. 29(2)). `lenient_uscc` accepts codes that fail their check digit, with a warning.
     `repairs` names the batch whose rejected rows these are, repaired.
     `refused_prefixes` maps a USCC prefix to the reason its rows are rejected with (`92` → `sole-trader`).
+    `channel` and `client` say how it came: `counter` by command, `api` pushed by a client, `worker` on schedule.
     """
 
     feed: str
@@ -63,3 +64,5 @@ class Batch:
     lenient_uscc: bool = False
     refused_prefixes: Mapping[str, str] = field(default_factory=dict)
     repairs: int | None = None
+    channel: str = "counter"
+    client: str | None = None

@@ -24,7 +24,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,13 +59,16 @@ class Feed:
     refused_prefixes: Mapping[str, str]
 
 
-def pull(feed: Feed, file: Path) -> Batch:
-    """Take one delivery: its digest at once, its rows when they are asked for, one at a time.
+def pull(feed: Feed, file: Path, *, channel: str = "counter", client: str | None = None) -> Batch:
+    """Take one delivery: it is read once to its end before it counts, then again row by row as they are asked for.
 
-    Raises `NotFound` or `TooLarge` for the file; iterating over `rows` raises what `readers.read` raises, and
-    `Conflict` at the end if the file was altered meanwhile, since the digest would then stand for other rows.
+    Raises what `readers.read` raises, so that of a file which cannot be trusted as a whole nothing is stored;
+    iterating over `rows` raises `Conflict` at the end if the file was altered meanwhile, since the digest would then
+    stand for other rows.
     """
     digest = _digest(feed, file)
+    for _ in readers.read(feed.layout, file):
+        pass
     return Batch(
         feed=feed.feed,
         source=feed.source,
@@ -74,7 +77,14 @@ def pull(feed: Feed, file: Path) -> Batch:
         rows=_rows(feed, file, digest),
         lenient_uscc=feed.lenient_uscc,
         refused_prefixes=feed.refused_prefixes,
+        channel=channel,
+        client=client,
     )
+
+
+def as_jsonl(feed: Feed) -> Feed:
+    """The feed as it reads rows that came as JSON Lines, whatever the format of its files."""
+    return replace(feed, layout=replace(feed.layout, format="jsonl", encoding="utf-8"))
 
 
 def names() -> list[str]:

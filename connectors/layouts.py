@@ -12,6 +12,7 @@ Records = Iterator[Record]
 
 # Below this size a high ratio is no danger: short files of equal rows compress well.
 RATIO_FLOOR_BYTES = 1 << 20
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)

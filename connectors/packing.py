@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from connectors.layouts import Broken, Layout, bomb, too_long
+from connectors.layouts import GZIP_MAGIC, Broken, Layout, bomb, too_long
 from kernel.errors import Invalid
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK\x03\x04"
 _MARKS = {"utf-8": b"\xef\xbb\xbf", "gb18030": b"\x84\x31\x95\x33"}  # byte order marks
 
@@ -23,7 +22,7 @@ def unpacked(delivery: io.BufferedReader) -> Iterator[io.BufferedIOBase]:
     magic = delivery.read(len(_ZIP_MAGIC))
     delivery.seek(0)
     # No buffer above these: it would lose the last rows before a fault, and with them the fault's place.
-    if magic.startswith(_GZIP_MAGIC):
+    if magic.startswith(GZIP_MAGIC):
         with gzip.GzipFile(fileobj=delivery) as stream:
             yield stream
     elif magic == _ZIP_MAGIC:

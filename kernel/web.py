@@ -8,6 +8,7 @@ every view is under `@blp.requires(scope)` or on the public list under `@blp.pub
 import io
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
@@ -43,7 +44,7 @@ _SLUGS = {413: errors.TooLarge.slug, 422: errors.Invalid.slug, 500: errors.Burea
 
 # U+0000 in a JSON text can only be written so; the backslash itself must not be an escaped one.
 _NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_BODY_LIMIT = f"the body is larger than {MAX_BODY_BYTES} bytes, the most that is read here"
+ASIDE = "bureau.aside"  # in the environment: what `aside` enters, where the server has few places
 _NUL_REFUSED = "the request holds the character U+0000, which no text here can: leave it out"
 
 log = structlog.get_logger()
@@ -122,6 +123,23 @@ class Blueprint(flask_smorest.Blueprint):
         }
         return self.doc(parameters=[header])(view)  # type: ignore[no-any-return]
 
+    def streams(self, media_types: tuple[str, ...], most_bytes: int) -> Callable[[View], View]:
+        """The view reads `request.stream` itself, of one of these types, plain or gzip, up to so many bytes."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def reading(*args: Any, **kwargs: Any) -> Any:
+                if request.mimetype not in media_types or request.headers.get("Content-Encoding", "gzip") != "gzip":
+                    raise UnsupportedMediaType(f"send the body as {media_types[0]}, plain or with gzip")
+                request.max_content_length = most_bytes
+                return view(*args, **kwargs)
+
+            reading.streams = True  # type: ignore[attr-defined]
+            body = {"content": {name: {"schema": {}} for name in media_types}, "required": True}
+            return self.doc(requestBody=body)(reading)  # type: ignore[no-any-return]
+
+        return decorate
+
     def documents_form(self, schema: type[Schema]) -> Callable[[View], View]:
         """Document a form body that another library (Authlib) reads and judges itself."""
         body = {"content": {"application/x-www-form-urlencoded": {"schema": schema}}, "required": True}
@@ -150,7 +168,7 @@ class Api(flask_smorest.Api):
         if isinstance(error, UnprocessableEntity):
             return problem(422, slug, "some fields are wrong: see errors", errors=_field_errors(error))
         if status == 413:
-            detail = _BODY_LIMIT
+            detail = _body_limit()
         if isinstance(error, BadRequest):
             slug, detail = "malformed-request", "the request cannot be read: is the body valid JSON in UTF-8?"
         return problem(status, slug, detail, headers=dict(error.get_headers()))
@@ -210,6 +228,12 @@ def json_response(body: bytes | dict[str, Any], status: int = 200, **headers: st
     return response
 
 
+def aside() -> AbstractContextManager[None]:
+    """For as long as the block runs, the request only waits for its caller and leaves its place at work to others."""
+    step: Callable[[], AbstractContextManager[None]] = request.environ.get(ASIDE, nullcontext)
+    return step()
+
+
 def request_id() -> str:
     """The id of the present request: the caller's own X-Request-Id if it is sane, else ours."""
     return str(g.get("request_id", "unnamed"))
@@ -221,12 +245,18 @@ def _name_request() -> None:
 
 
 def _bound_body() -> None:
+    if getattr(current_app.view_functions.get(request.endpoint or ""), "streams", False):
+        return
     # A body that does not say its length werkzeug would cut at the limit in silence, and pass on as the whole.
     if request.content_length is None and request.environ.get("wsgi.input_terminated"):
         body = request.environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
-            raise errors.TooLarge(_BODY_LIMIT)
+            raise errors.TooLarge(_body_limit())
         request.environ["wsgi.input"] = io.BytesIO(body)
+
+
+def _body_limit() -> str:
+    return f"the body is larger than {request.max_content_length} bytes, the most that is read here"
 
 
 def _refuse_nul() -> None:

@@ -13,7 +13,7 @@ from flask import Flask
 from schemathesis import engine
 from schemathesis.engine import events
 
-from access import clients, people, sources, switch
+from access import clients, people, sources, switch, tokens
 from kernel import db
 from tests import factories
 from tests.conftest import House
@@ -41,6 +41,19 @@ def staff() -> str:
     return factories.session(factories.person("security")[0], scopes)
 
 
+def source() -> str:
+    with db.transaction() as tx:
+        client_id, _ = clients.add(tx, "S01", clients.SOURCE_SCOPES, is_source=True)
+        scopes = frozenset(clients.SOURCE_SCOPES)
+        return tokens.issue(tx, scopes, tokens.CLIENT_TOKEN_LIFE, client_id=client_id)[0]
+
+
+@schemathesis.serializer("application/x-ndjson", "application/jsonl")
+def lines(context: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Rows as they are pushed: what is generated is the text itself."""
+    return str(value).encode(errors="surrogatepass")
+
+
 CALLERS: dict[str, tuple[Callable[[str, str], str], str]] = {
     "an institution": (
         lambda uscc, bank: f"Bearer {factories.token(bank)}",
@@ -56,6 +69,7 @@ CALLERS: dict[str, tuple[Callable[[str, str], str], str]] = {
         r"^/v1/(institutions|clients|sources|switches|coverage|audit|reward|people|invitations)",
     ),
     "a client": (client_credentials, r"^/oauth/"),
+    "a source": (lambda uscc, bank: f"Bearer {source()}", r"^/v1/batches"),
 }
 
 
@@ -64,6 +78,7 @@ def test_whatever_is_asked_the_answer_is_as_documented(house: House, app: Flask,
     uscc, bank = factories.new_uscc(), factories.bank()
     factories.deliver([factories.registration(1, uscc)])
     consent = factories.consent(uscc, bank)
+    delivery = factories.deliver([factories.registration(1, uscc)], feed="market-regulation-register")
     answered = factories.ask(app.test_client(), factories.token(bank), uscc).json
     authorize, paths = CALLERS[caller]
     config: dict[str, Any] = {
@@ -78,6 +93,7 @@ def test_whatever_is_asked_the_answer_is_as_documented(house: House, app: Flask,
         parties = registered(bank) if caller == "the staff" else {}
         known = parties | {"consent_id": consent, "query_id": answered["query_id"], "uscc": uscc}
         config["parameters"] = {f"path.{name}": value for name, value in known.items()}
+        config["parameters"] |= {"path.batch_id": delivery.batch, "query.feed": delivery.feed}
         config["phases"]["coverage"] = {"enabled": False}
     schema = load(app, config).include(path_regex=paths)
     if house.engine == "sqlite":
@@ -129,6 +145,7 @@ def done_by(caller: str) -> set[tuple[str, int]]:
             ("GET /v1/switches", 200),
             ("DELETE /v1/switches/{target}", 204),
         },
+        "a source": {("GET /v1/batches/{batch_id}", 200), ("POST /v1/batches", 202)},
         "a client": {
             ("POST /oauth/token", 200),
             ("POST /oauth/introspect", 200),

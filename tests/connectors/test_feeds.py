@@ -130,10 +130,12 @@ def test_the_digest_is_that_of_the_bytes_as_delivered(tmp_path: Path) -> None:
         assert feeds.pull(register, deliver(tmp_path, content)).digest == hashlib.sha256(content).hexdigest()
 
 
-def test_rows_are_read_only_when_they_are_asked_for(tmp_path: Path) -> None:
-    batch = feeds.pull(feeds.load(REGISTER), deliver(tmp_path, "no register at all\n"))
+def test_a_file_that_cannot_be_trusted_gives_no_batch_at_all(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"delivery\.csv, header: no column 统一社会信用代码"):
-        list(batch.rows)
+        feeds.pull(feeds.load(REGISTER), deliver(tmp_path, "no register at all\n"))
+    lost = f"{REGISTER_HEADER}演示公司,91320500MA1XY8014D,,,,,,\n".encode() + b"\xff\n"
+    with pytest.raises(Invalid, match=r"delivery\.csv, row 2: not utf-8"):
+        feeds.pull(feeds.load(REGISTER), deliver(tmp_path, lost))
 
 
 def test_a_file_that_is_altered_while_it_is_read_is_a_conflict(tmp_path: Path) -> None:

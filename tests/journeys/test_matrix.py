@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pyotp
 import pytest
 from flask import Flask
@@ -70,6 +71,7 @@ class Sent:
     path: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
     form: Mapping[str, str] | None = None
+    ndjson: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
 
@@ -312,6 +314,15 @@ def a_webhook(json: Any = None, *, stopped: bool = False) -> Callable[[Stage, Ca
     return send
 
 
+def pushing(stage: Stage, caller: Caller) -> Sent:
+    row = {"统一社会信用代码": factories.new_uscc(), "企业名称": "演示公司"}
+    return Sent(ndjson=orjson.dumps(row), query={"feed": "market-regulation-register"})
+
+
+def received(stage: Stage, caller: Caller) -> Sent:
+    return Sent({"batch_id": factories.deliver([factories.registration(1, stage.uscc)]).batch})
+
+
 CORRECTORS = frozenset({"finance", "compliance"})
 
 
@@ -452,6 +463,8 @@ OWNERSHIP: dict[str, Row] = {
     "POST /v1/sources/<code>/close": Row(ADMIN, 200, send=a_source("approved", {"reason": "why"})),
     "GET /v1/sources/<code>/clients": Row(ADMIN, 200, send=a_source(None)),
     "POST /v1/sources/<code>/clients": Row(ADMIN, 201, send=a_source(None, {"scopes": ["batch:write"]})),
+    "POST /v1/batches": Row(frozenset({"source"}), 202, send=pushing),
+    "GET /v1/batches/<batch_id>": Row(frozenset({"source"}), 200, send=received),
     "GET /v1/switches": Row(SECURITY, 200),
     "POST /v1/switches": Row(SECURITY, 201, send=stopping),
     "DELETE /v1/switches/<target>": Row(SECURITY, 204, send=stopped),
@@ -508,7 +521,11 @@ def test_every_cell(house: House, app: Flask, caller: str) -> None:
         method, path = route.split(" ")
         for name, value in sent.path.items():
             path = path.replace(f"<{name}>", value)
-        body = {"data": sent.form} if sent.form else {"json": sent.json} if sent.json is not None else {}
+        body: dict[str, Any] = {"json": sent.json} if sent.json is not None else {}
+        if sent.form or sent.ndjson:
+            body = {"data": sent.form or sent.ndjson}
+        if sent.ndjson:
+            body["content_type"] = "application/x-ndjson"
         headers = {**asking_now.header, **sent.headers}
         answer = app.test_client().open(path, method=method, headers=headers, query_string=sent.query, **body)
         if answer.status_code != (told := expected(access, row, asking_now)):
