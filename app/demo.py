@@ -29,7 +29,7 @@ from consent.terms import Grant
 from kernel import clock, db
 from kernel.errors import SettingError
 
-ENTERPRISES = 2_000
+ENTERPRISES = 1_000
 SCREENED = 400  # firms that let the demo bank find them
 GRANTS_AT_ONCE = 500
 BANK_SCOPES = ("credit:query", "screening:search", "consent:request", "consent:read")
@@ -146,6 +146,6 @@ def _consents(given: Sequence[Grant]) -> list[str]:
 
 def _deliveries(firms: Sequence[Firm], tell: Callable[[int], None]) -> None:
     done = 0
-    for batch in city.batches(firms):
+    for batch in city.batches(firms, supplies=city.WHOLE):
         done += intake.receive(batch).rows
         tell(done)

@@ -7,7 +7,8 @@
 Nobody in it exists. Codes carry the unassigned division 320599, names are marked 演示, persons are numbered.
 What an enterprise looks like depends on the seed and its own code alone, never on how many others there are
 or in which order. No database, no clock. To be read downwards: `names`, `months`, `firms`; then `series`,
-`books`, `registers` and `events`, which turn one firm and one month into records; then `deliveries`.
+`books`, `registers` and `events`, which turn one firm and one month into records, and what follows
+from them (`lending`, `court`, …); then `supplies` and `deliveries`.
 Shares and sizes are our own proposal, chosen to look like a manufacturing city; nothing here is a statistic.
 """
 
@@ -15,5 +16,8 @@ from app.city.contracts import contract_of
 from app.city.deliveries import batches
 from app.city.firms import Firm, firms, firms_of
 from app.city.names import demo_institutions
+from app.city.supplies import MORE, SUPPLIES
 
-__all__ = ["Firm", "batches", "contract_of", "demo_institutions", "firms", "firms_of"]
+WHOLE = SUPPLIES + MORE  # all 83 datasets of the catalogue
+
+__all__ = ["SUPPLIES", "WHOLE", "Firm", "batches", "contract_of", "demo_institutions", "firms", "firms_of"]

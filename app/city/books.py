@@ -34,7 +34,7 @@ def tax(firm: Firm, month: Month) -> Facts:
     items |= {"C2.05.09": output, "C2.05.10": deducted, "C2.05.12": refund}
     yield month.first, items
     if month.number % 3 == 0:
-        statement = _income(firm, month, 3)
+        statement = income(firm, month, 3)
         items = _declared(firm, month, "企业所得税", statement["01"], statement["15"])
         items |= {"C2.05.11": max(0, statement["14"]), "C2.05.13": statement["06"]}
         yield _quarter(month), items
@@ -63,11 +63,11 @@ def _declared(firm: Firm, month: Month, kind: str, sales: int, due: int) -> Item
 
 def income_statement(firm: Firm, month: Month) -> Facts:
     """C1.11 利润表 of the year up to the quarter's end: the fourth quarter's is the year's."""
-    lines = _income(firm, month, month.number)
+    lines = income(firm, month, month.number)
     yield _quarter(month), {f"C1.11.{line}": amount for line, amount in lines.items()}
 
 
-def _income(firm: Firm, month: Month, months: int) -> dict[str, int]:
+def income(firm: Firm, month: Month, months: int) -> dict[str, int]:
     """Lines of C1.11 over the months that end with this one, as far as the firm existed.
 
     Administration costs stay when sales fall; some firms have too many of them.
@@ -114,10 +114,10 @@ def _quarter(month: Month) -> str:
 
 def balance_sheet(firm: Firm, month: Month) -> Facts:
     """C1.10 资产负债表 at the quarter's end."""
-    yield _quarter(month), {f"C1.10.{line}": amount for line, amount in _balance(firm, month).items()}
+    yield _quarter(month), {f"C1.10.{line}": amount for line, amount in balance(firm, month).items()}
 
 
-def _balance(firm: Firm, month: Month) -> dict[str, int]:
+def balance(firm: Firm, month: Month) -> dict[str, int]:
     """Lines of C1.10: strain drains the cash, lets receivables grow and puts debts in place of equity."""
     year, plain = _plain_year(firm, month), strain(firm, month)
     lines = {line: year * share // 1000 for line, share in CURRENT_ASSETS.items()}
@@ -157,7 +157,7 @@ def _plain_year(firm: Firm, month: Month) -> int:
 
 def annual_report(firm: Firm, december: Month) -> Facts:
     """C1.06 企业年报 of the year, from the books at its end."""
-    income, balance, staff = _income(firm, december, 12), _balance(firm, december), headcount(firm, december)
+    lines, sheet, staff = income(firm, december, 12), balance(firm, december), headcount(firm, december)
     year = MONTHS[max(december.serial - 11, firm.founded_month) : december.serial + 1]
     yield (
         f"{december.year}-01-01",
@@ -167,14 +167,14 @@ def annual_report(firm: Firm, december: Month) -> Facts:
             "C1.06.05": "开业",
             "C1.06.06": staff,
             "C1.06.07": staff * (30 + firm.key % 40) // 100,
-            "C1.06.10": balance["15"],
-            "C1.06.11": balance["27"],
-            "C1.06.12": balance["32"],
-            "C1.06.13": income["01"],
-            "C1.06.14": income["01"] * 98 // 100,
-            "C1.06.15": income["14"],
-            "C1.06.16": income["16"],
-            "C1.06.17": sum(_vat(firm, revenue(firm, month))[2] for month in year) + income["15"],
+            "C1.06.10": sheet["15"],
+            "C1.06.11": sheet["27"],
+            "C1.06.12": sheet["32"],
+            "C1.06.13": lines["01"],
+            "C1.06.14": lines["01"] * 98 // 100,
+            "C1.06.15": lines["14"],
+            "C1.06.16": lines["16"],
+            "C1.06.17": sum(_vat(firm, revenue(firm, month))[2] for month in year) + lines["15"],
             "C1.06.18": firm.pledges > 0,
         },
     )

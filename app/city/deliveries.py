@@ -1,74 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The deliveries of the demo city: which department sends which dataset when, as batches in time order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from hashlib import sha256
-from typing import Literal, NamedTuple
 
-from app.city import books, events, registers, series
 from app.city.firms import Firm
 from app.city.months import MONTHS, Month, first_day, month_number
-from app.city.series import Facts
+from app.city.supplies import BASES, SUPPLIES, Rhythm, Supply
 from bureau.catalogue import current
 from bureau.records import Batch, Row
-
-# Why the bureau may hold it, by the catalogue's source kind (bureau.records.Batch.basis).
-BASES = {
-    "register": "public",
-    "court": "public",
-    "department": "department",
-    "utility": "department",
-    "lender": "lender",
-}
 
 MOST_MONTHS = 240
 # Rows an enterprise has for each month and apart from months, to find the history that gives `records_each`.
 ROWS_A_MONTH, ROWS_APART = 5.3, 20
 PLAIN_RECORDS = 90  # what an enterprise of the plain city has at most, about; beyond, its events multiply too
 
-Rhythm = Literal["start", "monthly", "quarterly", "yearly", "end"]
-
-
-class Supply(NamedTuple):
-    """One dataset from one source: when it comes, and the facts of a firm about a month (or up to it)."""
-
-    dataset: str
-    source: str
-    rhythm: Rhythm
-    facts: Callable[[Firm, Month], Facts]
-
-
-SUPPLIES = (
-    Supply("C1.01", "S01", "start", registers.registration),
-    Supply("C1.03", "S01", "start", registers.officers),
-    Supply("C7.01", "S01", "start", registers.shareholders),
-    Supply("C7.02", "S01", "start", registers.investments),
-    Supply("C1.06", "S01", "yearly", books.annual_report),
-    Supply("C1.10", "S04", "quarterly", books.balance_sheet),
-    Supply("C1.11", "S04", "quarterly", books.income_statement),
-    Supply("C2.01", "S50", "monthly", series.power),
-    Supply("C2.05", "S04", "monthly", books.tax),
-    Supply("C2.06", "S04", "monthly", series.invoices),
-    Supply("C2.07", "S05", "monthly", series.insurance),
-    Supply("C6.02", "S43", "monthly", series.trade),
-    *(Supply("C3.02", lender, "end", partial(events.loans, lender)) for lender in events.LENDERS),
-    *(Supply("C3.08", lender, "end", partial(events.defaults, lender)) for lender in events.LENDERS),
-    Supply("C4.03", "S17", "end", registers.certificate),
-    Supply("C4.05", "S29", "end", registers.patents),
-    Supply("C4.07", "S04", "end", registers.tax_grades),
-    *(Supply("C4.10", authority, "end", partial(events.penalties, authority)) for authority in events.AUTHORITIES),
-    Supply("C5.01", "S41", "end", events.suits),
-    Supply("C5.04", "S41", "end", events.enforcement),
-    Supply("C5.05", "S41", "end", events.dishonesty),
-    Supply("C7.03", "S01", "end", events.pledges),
-)
-
 
 def batches(
-    firms: Sequence[Firm], until: date = date(2026, 9, 1), months: int = 12, records_each: int | None = None
+    firms: Sequence[Firm],
+    until: date = date(2026, 9, 1),
+    months: int = 12,
+    records_each: int | None = None,
+    supplies: Sequence[Supply] = SUPPLIES,
 ) -> Iterator[Batch]:
     """Every delivery about `firms` over the `months` full months before `until`, in time order.
 
@@ -84,8 +39,8 @@ def batches(
         times = max(1, records_each // PLAIN_RECORDS)
         firms = [_veteran(firm, last.serial - months, times) for firm in firms]
     population = sha256("".join(f"{firm.uscc}{firm.key}" for firm in firms).encode()).hexdigest()
-    for month, supply in _calendar(last, months):
-        feed = _feed(supply)
+    for month, supply in _calendar(supplies, last, months):
+        feed = _feed(supplies, supply)
         told = f"{feed} {month.text} {months} {records_each} {population}"
         yield Batch(
             feed=feed,
@@ -109,13 +64,13 @@ def _veteran(firm: Firm, since: int, times: int) -> Firm:
     )
 
 
-def _calendar(last: Month, months: int) -> Iterator[tuple[Month, Supply]]:
+def _calendar(supplies: Sequence[Supply], last: Month, months: int) -> Iterator[tuple[Month, Supply]]:
     """Which supply is due about which month, in order."""
     begin = last.serial - months + 1
-    yield from ((last, supply) for supply in SUPPLIES if supply.rhythm == "start")
+    yield from ((last, supply) for supply in supplies if supply.rhythm == "start")
     for month in MONTHS[begin - 24 : last.serial + 1]:
-        yield from ((month, supply) for supply in SUPPLIES if _is_due(supply.rhythm, month, begin, last.serial))
-    yield from ((last, supply) for supply in SUPPLIES if supply.rhythm == "end")
+        yield from ((month, supply) for supply in supplies if _is_due(supply.rhythm, month, begin, last.serial))
+    yield from ((last, supply) for supply in supplies if supply.rhythm == "end")
 
 
 def _is_due(rhythm: Rhythm, month: Month, begin: int, end: int) -> bool:
@@ -126,8 +81,8 @@ def _is_due(rhythm: Rhythm, month: Month, begin: int, end: int) -> bool:
     return rhythm == "yearly" and month.number == 12 and month.serial + 6 <= end  # filed by the end of June
 
 
-def _feed(supply: Supply) -> str:
-    several = sum(other.dataset == supply.dataset for other in SUPPLIES) > 1
+def _feed(supplies: Sequence[Supply], supply: Supply) -> str:
+    several = sum(other.dataset == supply.dataset for other in supplies) > 1
     return f"demo-{supply.dataset}-{supply.source}" if several else f"demo-{supply.dataset}"
 
 

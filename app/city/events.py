@@ -37,7 +37,7 @@ class Loan(NamedTuple):
 
 def loans(lender: str, firm: Firm, month: Month) -> Facts:
     """C3.02 贷款 of this lender, repaid ones too; overdue days and class follow the months of failing."""
-    for n, serial, amount, settled in _loans(lender, firm, month):
+    for n, serial, amount, settled in loans_of(lender, firm, month):
         rng = dice(firm.key + 302 + n)
         lent, due = day_in(serial, 1 + (firm.key + n) % 28), day_in(serial + 12, 1 + (firm.key + n) % 28)
         overdue = 0 if settled else max(0, failing_months(firm, month) * 30 - rng.randrange(20))
@@ -70,7 +70,7 @@ def loans(lender: str, firm: Firm, month: Month) -> Facts:
         )
 
 
-def _loans(lender: str, firm: Firm, month: Month) -> Iterator[Loan]:
+def loans_of(lender: str, firm: Firm, month: Month) -> Iterator[Loan]:
     """This lender's loans to the firm: lenders take turns, open loans sum to the debt of its balance sheet.
 
     One in three was lent long ago and is settled; those of a failing firm were lent before it failed.
@@ -96,7 +96,7 @@ def defaults(lender: str, firm: Firm, month: Month) -> Facts:
     """C3.08 违约记录: open in the second month of failing; a few others have one that is settled."""
     failing = failing_months(firm, month)
     stumbled = not failing and firm.key // 4 % 100 < (30 if strain(firm, month) < 1000 else 1)
-    for n, lent, amount, settled in _loans(lender, firm, month):
+    for n, lent, amount, settled in loans_of(lender, firm, month):
         begin = month.serial - failing + 1 if failing else max(lent, month.serial - 9)
         if settled or begin == month.serial or not (failing or (stumbled and n == 0)):
             continue
@@ -130,7 +130,7 @@ def suits(firm: Firm, month: Month) -> Facts:
         yield (
             filed,
             {
-                "C5.01.01": _case(firm, serial, "民初", n),
+                "C5.01.01": case_number(firm, serial, "民初", n),
                 "C5.01.02": CAUSES[1 if n == len(old) and firm.loans else (firm.key + n) % len(CAUSES)],
                 "C5.01.03": "民事一审",
                 "C5.01.04": filed,
@@ -143,12 +143,12 @@ def suits(firm: Firm, month: Month) -> Facts:
 
 def enforcement(firm: Firm, month: Month) -> Facts:
     """C5.04 被执行人: from the fourth month of failing; one in a hundred others, long performed."""
-    for n, serial, amount in _enforced(firm, month):
+    for n, serial, amount in enforced(firm, month):
         filed, open_ = day_in(serial, 1 + (firm.key + n) % 28), failing_months(firm, month) > 0
         yield (
             filed,
             {
-                "C5.04.01": _case(firm, serial, "执", n),
+                "C5.04.01": case_number(firm, serial, "执", n),
                 "C5.04.02": filed,
                 "C5.04.03": COURT,
                 "C5.04.04": amount,
@@ -158,7 +158,7 @@ def enforcement(firm: Firm, month: Month) -> Facts:
         )
 
 
-def _enforced(firm: Firm, month: Month) -> list[tuple[int, int, int]]:
+def enforced(firm: Firm, month: Month) -> list[tuple[int, int, int]]:
     """(number, month, amount in fen) of its enforcement cases."""
     failing = failing_months(firm, month)
     months = list(range(month.serial - failing + 4, month.serial + 1, 3)) if failing else []
@@ -171,18 +171,18 @@ def dishonesty(firm: Firm, month: Month) -> Facts:
     """C5.05 失信被执行人: four in ten of those enforced against for two months."""
     if firm.key // 4 % 10 >= 4 or failing_months(firm, month) < 6:
         return
-    n, serial, _ = _enforced(firm, month)[0]
+    n, serial, _ = enforced(firm, month)[0]
     listed = day_in(serial + 2, 3)
     yield (
         listed,
         {
-            "C5.05.01": _case(firm, serial - 2, "民初", n),
+            "C5.05.01": case_number(firm, serial - 2, "民初", n),
             "C5.05.02": "有履行能力而拒不履行生效法律文书确定义务",
             "C5.05.03": "全部未履行",
             "C5.05.04": listed,
             "C5.05.05": "支付货款及利息（演示）",
             "C5.05.06": None,
-            "C5.05.07": _case(firm, serial, "执", n),
+            "C5.05.07": case_number(firm, serial, "执", n),
         },
     )
 
@@ -237,6 +237,6 @@ def pledges(firm: Firm, month: Month) -> Facts:
         )
 
 
-def _case(firm: Firm, serial: int, kind: str, n: int) -> str:
+def case_number(firm: Firm, serial: int, kind: str, n: int) -> str:
     """A case number of an invented court."""
     return f"（{MONTHS[serial].year}）演示{kind}{firm.key % 1_000_000:06d}{n + 1:02d}号"

@@ -38,6 +38,27 @@ DISTRICTS = (
 DISTRICT_WEIGHTS = (8, 10, 9, 7, 13, 14, 11, 9, 15, 6)
 
 
+class Utility(NamedTuple):
+    """The sources of a district's water and gas."""
+
+    water: str
+    gas: str
+
+
+UTILITIES = {
+    "320505": Utility("S51", "S56"),
+    "320506": Utility("S51", "S56"),
+    "320507": Utility("S51", "S56"),
+    "320508": Utility("S51", "S56"),
+    "320509": Utility("S52", "S57"),
+    "320571": Utility("S55", "S59"),
+    "320581": Utility("S53", "S58"),
+    "320582": Utility("S53", "S58"),
+    "320583": Utility("S54", "S57"),
+    "320585": Utility("S54", "S58"),
+}
+
+
 class Industry(NamedTuple):
     """A class of GB/T 4754-2017 and its ways, our own guesses.
 

@@ -22,7 +22,7 @@ def registration(firm: Firm, _month: Month) -> Facts:
     """C1.01 登记基本信息."""
     founded = firm.founded.isoformat()
     district = firm.district_name
-    sole = len(_holdings(firm)) == 1
+    sole = len(holdings_of(firm)) == 1
     yield (
         founded,
         {
@@ -74,7 +74,7 @@ def officers(firm: Firm, month: Month) -> Facts:
 def shareholders(firm: Firm, _month: Month) -> Facts:
     """C7.01 股东及出资; subscriptions sum to the capital, the first shareholder is the first officer."""
     founded = firm.founded.isoformat()
-    for n, percent in enumerate(_holdings(firm)):
+    for n, percent in enumerate(holdings_of(firm)):
         company = n == 2
         yield (
             founded,
@@ -91,7 +91,7 @@ def shareholders(firm: Firm, _month: Month) -> Facts:
         )
 
 
-def _holdings(firm: Firm) -> tuple[int, ...]:
+def holdings_of(firm: Firm) -> tuple[int, ...]:
     return HOLDINGS[firm.key // 16 % len(HOLDINGS)]
 
 

@@ -124,7 +124,7 @@ def insurance(firm: Firm, month: Month) -> Facts:
             "C2.07.01": day_in(firm.founded_month, 28),
             "C2.07.02": "暂停缴费" if unpaid > 3 else "正常参保",
             "C2.07.03": insured,
-            "C2.07.04": insured * _wage(firm),
+            "C2.07.04": insured * wage(firm),
             "C2.07.05": due,
             "C2.07.06": 0 if unpaid else due,
             "C2.07.07": sum(_contribution(firm, MONTHS[month.serial - back]) for back in range(unpaid)),
@@ -135,10 +135,10 @@ def insurance(firm: Firm, month: Month) -> Facts:
 
 
 def _contribution(firm: Firm, month: Month) -> int:
-    return headcount(firm, month) * _wage(firm) * 26 // 100
+    return headcount(firm, month) * wage(firm) * 26 // 100
 
 
-def _wage(firm: Firm) -> int:
+def wage(firm: Firm) -> int:
     """Monthly contribution base a head, in fen."""
     return 720_000 + firm.key % 100 * 4_000
 

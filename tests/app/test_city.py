@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from hashlib import sha256
 from statistics import mean, median
+from typing import Any
 
 import pytest
 
-from app.city import Firm, batches, demo_institutions, firms, firms_of
+from app.city import WHOLE, Firm, batches, demo_institutions, firms, firms_of
 from bureau.catalogue import EVENT_DATE, Item, current
 from bureau.judging import Accepted, judge
 from bureau.records import Batch, Row, Value
@@ -35,12 +36,20 @@ SHAPES = {
     "month": re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])"),
     "string": re.compile(r"\S(.*\S)?"),
 }
-BASES = {"register": "public", "court": "public", "department": "department", "utility": "department"}
+BASES = {
+    "register": "public",
+    "court": "public",
+    "department": "department",
+    "utility": "department",
+    "lender": "lender",
+    "self": "consent",
+    "derived": "public",
+}
 
 
 @pytest.fixture(scope="module")
 def small_city() -> list[tuple[Batch, list[Row]]]:
-    return read(batches(list(firms(300))))
+    return read(batches(list(firms(300)), supplies=WHOLE))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +99,8 @@ def test_names_are_distinct_and_marked_as_demo(population: list[Firm]) -> None:
 def test_nobody_in_the_records_could_be_a_real_person_or_court(
     small_city: list[tuple[Batch, list[Row]]],
 ) -> None:
-    named = ("C1.01.06", "C1.03.01", "C7.01.01", "C7.02.01", "C7.03.02", "C7.03.03", "C3.02.02", "C5.01.05")
+    named = ("C1.04.01", "C1.09.05", "C5.02.05", "C5.06.02", "C7.06.01", "C3.04.01", "C1.05.05", "C7.04.02")
+    named += ("C1.01.06", "C1.03.01", "C7.01.01", "C7.02.01", "C7.03.02", "C7.03.03", "C3.02.02", "C5.01.05")
     for _, rows in small_city:
         for row in rows:
             assert all("演示" in str(row.items[code]) for code in named if code in row.items)
@@ -156,23 +166,49 @@ def test_every_row_is_accepted_without_a_warning_where_everyone_consents_to_coll
 def test_deliveries_come_from_the_catalogues_sources_with_the_basis_of_their_kind(
     small_city: list[tuple[Batch, list[Row]]],
 ) -> None:
-    seen = set()
     for batch, rows in small_city:
         assert {row.number for row in rows} == set(range(1, len(rows) + 1))
         for row in rows:
             dataset = current().datasets[row.dataset]
             assert batch.feed in (f"demo-{row.dataset}", f"demo-{row.dataset}-{batch.source}")
             assert batch.source in dataset.sources
-            assert batch.basis == BASES.get(dataset.source_kind, "lender")
-            seen.add(row.dataset)
-    assert len(seen) == 22
-    assert {code[1] for code in seen} == set("1234567")
+            assert batch.basis == BASES[dataset.source_kind]
+
+
+def test_in_a_city_of_a_thousand_each_of_the_83_datasets_has_something_to_tell() -> None:
+    told = {row.dataset for _, rows in read(batches(list(firms(1000)), supplies=WHOLE)) for row in rows}
+    assert told == set(current().datasets)
+
+
+def test_a_cash_flow_leads_from_one_balance_sheet_to_the_next() -> None:
+    few = [firm for firm in firms(60) if firm.founded.year < 2024]
+    sheets, flows = dict[Any, int](), dict[Any, Row]()
+    for _, rows in read(batches(few, supplies=WHOLE)):
+        sheets |= {(row.uscc, row.event_date): amount(row, "C1.10.01") for row in rows if row.dataset == "C1.10"}
+        flows |= {(row.uscc, row.event_date): row for row in rows if row.dataset == "C1.12"}
+    assert flows
+    for place, flow in flows.items():
+        assert amount(flow, "C1.12.12") == sheets[place]
+        assert sum(amount(flow, f"C1.12.{line}") for line in ("08", "09", "10")) == amount(flow, "C1.12.11")
+
+
+def test_what_courts_do_follows_from_what_was_filed() -> None:
+    dossiers: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for _, rows in read(batches(list(firms(400)), supplies=WHOLE)):
+        for row in rows:
+            dossiers[row.uscc, row.dataset].append(row)
+    for (uscc, dataset), rows in dossiers.items():
+        if dataset in ("C5.02", "C5.03"):
+            filed = {row.items["C5.01.01"]: row.event_date for row in dossiers[uscc, "C5.01"]}
+            assert all(str(filed[row.items[f"{dataset}.01"]]) < str(row.event_date) for row in rows)
+        if dataset in ("C5.07", "C5.08", "C5.09", "C7.04"):
+            assert dossiers[uscc, "C5.04"], f"{dataset} without an enforcement"
 
 
 @pytest.mark.parametrize("records_each", [None, 700])
 def test_keys_are_given_and_distinct_within_enterprise_and_source(records_each: int | None) -> None:
     keys = Counter[tuple[Value, ...]]()
-    for batch, rows in read(batches(list(firms(100)), records_each=records_each)):
+    for batch, rows in read(batches(list(firms(100)), records_each=records_each, supplies=WHOLE)):
         for row in rows:
             dataset = current().datasets[row.dataset]
             if dataset.kind == "event":
