@@ -13,7 +13,7 @@ from access.networks import Network
 from access.tokens import Validator
 from app import docs, health, openapi, roots
 from app.config import Settings
-from audit import log_routes, review_routes, reward_routes
+from audit import log_routes, review_routes, reward_routes, trust
 from audit import routes as audit_routes
 from bureau import amendment_routes, catalogue, coverage_routes, directory, retention, source_routes
 from bureau import pages as bureau_pages
@@ -60,6 +60,7 @@ def open_bureau(settings: Settings) -> None:
     if settings.policy is not None:
         policy.use(settings.policy)
     policy.current()
+    trust.use(trust.read(settings.witness_policy) if settings.witness_policy else trust.NO_QUORUM)
     if settings.retention is not None:
         retention.use(settings.retention)
     retention.current()

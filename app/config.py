@@ -8,6 +8,7 @@ BUREAU_ROOT_KEY        the root key's file (default BUREAU_HOME/keys/root.key), 
 BUREAU_CIPHER_SUITE    what new keys encrypt with: aes-256-gcm or sm4-gcm (default aes-256-gcm); both are read
 BUREAU_POLICY          what the bureau allows whatever is consented to (default: the shipped consent/policy.toml)
 BUREAU_RETENTION       how long negative information is kept (default: the shipped bureau/retention.toml)
+BUREAU_WITNESS_POLICY  who cosigns the log, and how many must (default: no one; a C2SP tlog-policy file)
 BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default http://127.0.0.1:8000)
 BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
 BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
@@ -43,6 +44,7 @@ class Settings:
     retention: Path | None = None
     trusted_proxies: tuple[Network, ...] = ()
     outward_networks: tuple[Network, ...] = ()
+    witness_policy: Path | None = None
 
     @property
     def demo_mark(self) -> Path:
@@ -82,6 +84,7 @@ def read() -> Settings:
             cipher_suite=(env.str("BUREAU_CIPHER_SUITE", "") or ciphers.AES_256_GCM.name).lower(),
             retention=Path(env.str("BUREAU_RETENTION")) if env.str("BUREAU_RETENTION", "") else None,
             require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
+            witness_policy=Path(env.str("BUREAU_WITNESS_POLICY")) if env.str("BUREAU_WITNESS_POLICY", "") else None,
         )
     except EnvError as error:
         raise SettingError(str(error)) from error

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from audit import merkle, notes
+from audit import merkle, notes, trust
 from audit.merkle import Frontier, leaf_hash
 from audit.notes import BadNote, Checkpoint, Verifier
+from audit.trust import NO_QUORUM, Policy
 from kernel import canonical
 
 FIRST_LINE = "credit-bureau/export-proof@v1"
@@ -91,14 +92,13 @@ def parse_proof(text: str) -> Proof:
     return Proof(first, last, before, after, note)
 
 
-def check(lines: Iterable[bytes], proof: str, known: Iterable[Verifier]) -> Checked:
+def check(lines: Iterable[bytes], proof: str, known: Iterable[Verifier], policy: Policy = NO_QUORUM) -> Checked:
     """Check an export's lines (NDJSON or CSV) against its proof, offline; memory stays flat.
 
     Raises BadNote naming the first line that is wrong.
     """
     told = parse_proof(proof)
-    text, _ = notes.verified(told.note, known)
-    checkpoint, frontier, without = notes.parse_checkpoint(text), Frontier(told.first, told.before), 0
+    checkpoint, frontier, without = trust.vouched(told.note, known, policy), Frontier(told.first, told.before), 0
     for number, line in read(lines):
         if line.place != frontier.size:
             raise BadNote(f"line {number}: leaf {frontier.size} should be here, and leaf {line.place} is")

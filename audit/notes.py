@@ -160,14 +160,14 @@ def parse_checkpoint(text: str) -> Checkpoint:
         raise BadNote("not a checkpoint: origin, size, root, one a line")
     origin, size, encoded = lines[:3]
     root = _decode(encoded)
-    if not size.isascii() or not size.isdigit() or str(int(size)) != size or len(root) != HASH_BYTES:
+    if not _is_number(size) or len(root) != HASH_BYTES:
         raise BadNote("not a checkpoint: its size or its root is malformed")
     return Checkpoint(origin, int(size), root)
 
 
 def parse_number(text: str) -> int:
     """A decimal number as checkpoints and proofs have it: ASCII digits, no leading zero; raises BadNote."""
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or str(int(text)) != text:
+    if not _is_number(text):
         raise BadNote("not a proof: a number is malformed")
     return int(text)
 
@@ -189,7 +189,11 @@ def _signature(line: str) -> Signature:
 
 
 def _is_name(name: str) -> bool:
-    return bool(name) and "+" not in name and not any(character.isspace() for character in name)
+    return bool(name) and not any(c == "+" or c.isspace() or "\ud800" <= c <= "\udfff" for c in name)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 19 and str(int(text)) == text
 
 
 def _decode(encoded: str) -> bytes:

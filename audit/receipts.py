@@ -21,8 +21,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection
 
-from audit import log, merkle, notes
+from audit import log, merkle, trust
 from audit.notes import BadNote, Checkpoint, Verifier
+from audit.trust import NO_QUORUM, Policy
 
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
 MAX_RECEIPT_BYTES = 256 * 1024
@@ -47,8 +48,9 @@ def make(tx: Connection, entry_id: str) -> str | None:
     return f"{FIRST_LINE}\nextra {base64.b64encode(content).decode()}\nindex {index}\n{path}\n{head.note}"
 
 
-def check(receipt: str, known: Iterable[Verifier], body: bytes | None = None) -> Receipt:
-    """What a receipt proves to whoever trusts the `known` keys; with `body`, that the answer was these bytes.
+def check(receipt: str, known: Iterable[Verifier], body: bytes | None = None, policy: Policy = NO_QUORUM) -> Receipt:
+    """What a receipt proves to whoever trusts the log's `known` keys; with `body`, that the answer was these bytes;
+    with `policy`, that its quorum cosigned.
 
     Offline. Raises BadNote saying what does not hold.
     """
@@ -60,8 +62,7 @@ def check(receipt: str, known: Iterable[Verifier], body: bytes | None = None) ->
     path = [_decode(line) for line in lines[3:]]
     if len(path) > merkle.MAX_PROOF_HASHES or any(len(one) != merkle.HASH_BYTES for one in path):
         raise BadNote("not a receipt: its path is malformed")
-    text, _ = notes.verified(note, known)
-    checkpoint = notes.parse_checkpoint(text)
+    checkpoint = trust.vouched(note, known, policy)
     leaf = merkle.leaf_hash(content)
     if not merkle.is_included(leaf, index, checkpoint.size, path, checkpoint.root):
         raise BadNote("the entry is not on the log that the checkpoint speaks of: something of the receipt was altered")

@@ -15,6 +15,7 @@ import orjson
 from audit import exported, rewards
 from audit.notes import BadNote, Verifier
 from audit.rewards import Tariff
+from audit.trust import NO_QUORUM, Policy
 from kernel import canonical, signing
 
 
@@ -24,13 +25,14 @@ def check(
     taken: Path,
     proof: str,
     known: Iterable[Verifier],
+    policy: Policy = NO_QUORUM,
 ) -> dict[str, Any]:
     """The statement or supplement, once everything that it says is proved. Raises BadNote saying what is not.
 
     `taken` is the export; memory stays flat whatever its size.
     """
     document = _signed(content, public)
-    checked = exported.check(_lines(taken), proof, known)
+    checked = exported.check(_lines(taken), proof, known, policy)
     first, last = document["leaf_from"], document["leaf_to"]
     if checked.first > first or checked.first + checked.lines != last:
         raise BadNote(f"the export holds other leaves: take it with --from {first} --to {last}")

@@ -2,7 +2,7 @@
 """Commands about the trail: seal it, verify it, verify what was taken away from it."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,9 +12,10 @@ import orjson
 from app import config, counter, open_bureau, sealer
 from app.cli.log import keys_in
 from app.commands import as_json, command, main, say
-from audit import export, exported, log, receipts, recount, trail
+from audit import export, exported, log, receipts, recount, trail, trust
 from audit.events import Event
 from audit.notes import BadNote, Verifier
+from audit.trust import Policy
 from kernel import db, signing
 from kernel.errors import SettingError
 
@@ -42,19 +43,26 @@ def run_sealer() -> None:
 @command(main, "verify", opens=False)
 @click.argument("file", type=File, required=False)
 @click.option("--key", "key", type=File, help="The log's public key. Default: this log's own.")
+@click.option("--policy", "policy", type=File, help="Who must have cosigned. Default: BUREAU_WITNESS_POLICY, if set.")
 @click.option("--body", "body", type=File, help="The answer's body as it was kept, to check against the receipt.")
 @click.option("--export", "taken", type=File, help="An export of its leaves: FILE is a reward statement, recounted.")
 @click.option("--jwks", "jwks", type=File, help="The bureau's keys (/oauth/jwks), for a statement. Default: its own.")
 @as_json
 def verify(
-    file: Path | None, key: Path | None, body: Path | None, taken: Path | None, jwks: Path | None, as_json: bool
+    file: Path | None,
+    key: Path | None,
+    policy: Path | None,
+    body: Path | None,
+    taken: Path | None,
+    jwks: Path | None,
+    as_json: bool,
 ) -> None:
     """Check the whole trail, or FILE (receipt, export, statement) offline; names what is not what was written."""
     if file is not None and taken is not None:
-        _verify_statement(file, taken, key, jwks, as_json)
+        _verify_statement(file, taken, _trusted(key, policy), jwks, as_json)
         return
     if file is not None:
-        _verify_file(file, key, body, as_json)
+        _verify_file(file, _trusted(key, policy), body, as_json)
         return
     open_bureau(config.read())
     with db.reading() as reading:
@@ -91,15 +99,14 @@ def export_log(out: Path, form: export.Form, first: int, last: int | None, as_js
     say(told) if as_json else click.echo(f"{until - first} entries in {out}, their proof in {export.proof_of(out)}")
 
 
-def _verify_file(file: Path, key: Path | None, body: Path | None, as_json: bool) -> None:
-    known = _keys(key)
+def _verify_file(file: Path, trusted: Policy, body: Path | None, as_json: bool) -> None:
     with file.open("rb") as start:
         is_export = not start.read(4).startswith(b"c2sp")
     try:
         if is_export:
-            _verify_export(file, known, as_json)
+            _verify_export(file, trusted, as_json)
         else:
-            _verify_receipt(file, known, body, as_json)
+            _verify_receipt(file, trusted, body, as_json)
     except BadNote as error:
         _refuse(error, as_json)
 
@@ -109,10 +116,10 @@ def _refuse(error: BadNote, as_json: bool) -> NoReturn:
     sys.exit(1)
 
 
-def _verify_statement(file: Path, taken: Path, key: Path | None, jwks: Path | None, as_json: bool) -> None:
+def _verify_statement(file: Path, taken: Path, trusted: Policy, jwks: Path | None, as_json: bool) -> None:
     public = _public_keys(jwks)
     try:
-        found = recount.check(file.read_bytes(), public, taken, _proof_of(taken), _keys(key))
+        found = recount.check(file.read_bytes(), public, taken, _proof_of(taken), (), trusted)
     except BadNote as error:
         _refuse(error, as_json)
     if as_json:
@@ -133,9 +140,9 @@ def _public_keys(jwks: Path | None) -> list[dict[str, Any]]:
         return signing.public_keys(reading, "reward")
 
 
-def _verify_export(file: Path, known: list[Verifier], as_json: bool) -> None:
+def _verify_export(file: Path, trusted: Policy, as_json: bool) -> None:
     with file.open("rb") as lines:
-        checked = exported.check(lines, _proof_of(file), known)
+        checked = exported.check(lines, _proof_of(file), (), trusted)
     checkpoint, until = checked.checkpoint, checked.first + checked.lines
     if as_json:
         told = {"ok": True, "size": checkpoint.size, "root": checkpoint.root.hex(), "origin": checkpoint.origin}
@@ -145,9 +152,9 @@ def _verify_export(file: Path, known: list[Verifier], as_json: bool) -> None:
         click.echo(f"    of the log {checkpoint.origin}, {checkpoint.size} leaves")
 
 
-def _verify_receipt(file: Path, known: list[Verifier], body: Path | None, as_json: bool) -> None:
+def _verify_receipt(file: Path, trusted: Policy, body: Path | None, as_json: bool) -> None:
     content = file.read_text(encoding="utf-8", errors="replace")
-    proved = receipts.check(content, known, body.read_bytes() if body else None)
+    proved = receipts.check(content, (), body.read_bytes() if body else None, trusted)
     document, checkpoint = proved.document, proved.checkpoint
     if as_json:
         root = checkpoint.root.hex()
@@ -171,6 +178,13 @@ def _proof_of(file: Path) -> str:
         return export.proof_of(file).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as error:
         raise SettingError(f"{export.proof_of(file)} is missing: it came with the export") from error
+
+
+def _trusted(key: Path | None, file: Path | None) -> Policy:
+    """Whose word counts: the policy's, with the log's keys from --key, else from the policy, else this log's own."""
+    file = file or config.read().witness_policy
+    policy = trust.read(file) if file else trust.NO_QUORUM
+    return policy if policy.logs and key is None else replace(policy, logs=tuple(_keys(key)))
 
 
 def _keys(key: Path | None) -> list[Verifier]:

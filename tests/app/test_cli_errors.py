@@ -144,6 +144,7 @@ def test_a_truncated_delivery_is_named_with_the_remedy_and_nothing_of_it_is_visi
         ("ROOT_KEY", "/", "BUREAU_ROOT_KEY"),
         ("PUBLIC_URL", "bureau.example", "BUREAU_PUBLIC_URL"),
         ("LOG_LEVEL", "loud", "BUREAU_LOG_LEVEL"),
+        ("WITNESS_POLICY", "/no/such/policy", "/no/such/policy"),
     ],
 )
 def test_a_bad_setting_stops_every_command_and_is_named(bureau: Bureau, setting: str, value: str, named: str) -> None:
