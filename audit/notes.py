@@ -101,6 +101,12 @@ def parse_key(text: str) -> Verifier:
     return key
 
 
+def require_name(name: str) -> None:
+    """Raise BadNote unless this can be the name of a key: no spaces, no plus, valid UTF-8."""
+    if not _is_name(name):
+        raise BadNote("not the name of a key: a URL without scheme, with no spaces and no +")
+
+
 def sign(text: str, key: Verifier, make: Callable[[bytes], bytes]) -> Signature:
     """A signature over a note's text; `make` signs bytes with the private half of `key`."""
     return Signature(key.name, key.id, make(text.encode()))
@@ -193,7 +199,7 @@ def _is_name(name: str) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 19 and str(int(text)) == text
+    return text.isascii() and text.isdigit() and len(text) <= 19 and str(int(text)) == text and int(text) < 1 << 63
 
 
 def _decode(encoded: str) -> bytes:

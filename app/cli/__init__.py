@@ -17,6 +17,8 @@ from app.cli import (
     trail,
     webhooks,
 )
+from app.cli import consents, coverage, findings, parties, people, records, service, sources, switches, trail
+from app.cli import consents, coverage, findings, parties, people, service, sources, switches, trail, witness
 from app.commands import main
 
 __all__ = [
@@ -35,4 +37,5 @@ __all__ = [
     "switches",
     "trail",
     "webhooks",
+    "witness",
 ]
