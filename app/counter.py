@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 
 from access import clients, institutions, sources
 from app.config import Settings
-from audit import statements, trail, verification
+from audit import statements, trail, verification, witnessing
 from bureau import answers, catalogue, directory, holdings
 from bureau.disclosure import Answer, disclose
 from consent import consents, grants, suspension
@@ -105,9 +106,10 @@ def ask(
 
 
 def verify(reading: Connection, published: Path | None = None) -> verification.Report:
-    """The check of the trail (and of the log as `published`), with those of consents, statements and the vault."""
+    """The check of the trail (and of the log as `published`), cosignatures, consents, statements and the vault."""
     report = verification.verify(reading, published)
-    found = (*consent_verification.faults(reading), *statements.faults(reading), *holdings.faults(reading))
+    others = witnessing, consent_verification, statements, holdings
+    found = tuple(chain.from_iterable(each.faults(reading) for each in others))
     return replace(report, ok=report.ok and not found, faults=report.faults + found)
 
 

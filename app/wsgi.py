@@ -6,7 +6,7 @@ import gc
 from app import create_app, open_bureau
 from app.config import read
 from app.logs import set_up
-from audit import sealing
+from audit import watch
 from kernel import clock
 
 _settings = read()
@@ -15,6 +15,6 @@ open_bureau(_settings)
 application = create_app(
     _settings.public_url, require_totp=_settings.require_totp, trusted_proxies=_settings.trusted_proxies
 )
-sealing.watch(clock.now())  # answers only as long as sealing keeps up
+watch.begin(clock.now())  # answers only as long as the trail is sealed and witnessed
 gc.collect()
 gc.freeze()  # what the start made lives as long as the process: never look at it again

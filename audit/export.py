@@ -44,8 +44,8 @@ def stream(first: int, last: int, form: Form = "ndjson") -> Iterator[bytes]:
 
 
 def proof(tx: Connection, first: int, last: int) -> str:
-    """What proves leaves first … last - 1 against the newest checkpoint; raises Invalid outside of the log."""
-    head = log.head(tx)
+    """What proves leaves first … last - 1 against the newest checkpoint shown; raises Invalid outside of the log."""
+    head = log.shown(tx)
     if head is None or not 0 <= first < last <= head.size:
         size = head.size if head else 0
         raise Invalid(f"the log has leaves 0 to {size - 1}: name a range of them" if size else "nothing is sealed yet")

@@ -24,11 +24,14 @@ class PendingSchema(Schema):
 @blp.public
 @blp.response(200, content_type="text/plain; charset=utf-8")
 def show_checkpoint() -> Response:
-    """The newest checkpoint: how large the log is and what it holds, signed (C2SP tlog-checkpoint)."""
+    """The newest checkpoint: how large the log is and what it holds, signed (C2SP tlog-checkpoint).
+
+    Where witnesses are asked, the newest that a quorum of them cosigned, with their lines.
+    """
     with db.reading() as reading:
-        head = log.head(reading)
+        head = log.shown(reading)
     if head is None:
-        raise NotFound("nothing is sealed yet")
+        raise NotFound("nothing is sealed yet, or not witnessed")
     return _text(head.note, "text/plain; charset=utf-8", "no-cache")
 
 
@@ -55,14 +58,14 @@ def show_tile(place: str) -> Response:
 @blp.route("/v1/audit/receipts/<entry_id>")
 @blp.requires(auth.ANY_SCOPE)
 @blp.response(200, content_type="text/plain; charset=utf-8")
-@blp.alt_response(202, schema=PendingSchema, description="not sealed yet: ask again in a second")
+@blp.alt_response(202, schema=PendingSchema, description="not sealed yet, or not witnessed yet: ask again in a second")
 def show_receipt(entry_id: str) -> Response:
     """Proof, to be kept and checked offline, that an entry is on the log: for its parties and for compliance."""
     with db.reading() as reading:
         _require_party(trail.find(reading, entry_id), entry_id)
         receipt = receipts.make(reading, entry_id)
     if receipt is None:
-        pending = json_response({"status": "not sealed yet"}, 202)
+        pending = json_response({"status": "not sealed or not witnessed yet"}, 202)
         pending.headers["Retry-After"] = str(RETRY_AFTER_S)
         return pending
     return _text(receipt, "text/plain; charset=utf-8", "no-store")

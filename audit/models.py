@@ -89,6 +89,24 @@ checkpoint = Table(
     Column("note", Text, nullable=False),  # C2SP tlog-checkpoint, signed by the log
 )
 
+# A witness's line under a checkpoint, and when it came.
+cosignature = Table(
+    "cosignature",
+    metadata,
+    Column("witness", String(400), primary_key=True),  # its public key, as a policy has it
+    Column("size", BigInteger, ForeignKey("checkpoint.size"), primary_key=True, autoincrement=False, index=True),
+    Column("time", Instant, primary_key=True),
+    Column("line", Text, nullable=False),
+)
+
+# When a quorum of cosignatures of one round stood under a checkpoint.
+witnessed = Table(
+    "witnessed",
+    metadata,
+    Column("size", BigInteger, ForeignKey("checkpoint.size"), primary_key=True, autoincrement=False),
+    Column("time", Instant, primary_key=True),
+)
+
 # One row: who moves it seals. The origin is given with the first checkpoint and never changes.
 log_head = Table(
     "log_head",

@@ -6,6 +6,7 @@ was interrupted is done by the next run. What is published is the bureau's memor
 database that is behind it was restored from a backup, and must not sign another history.
 """
 
+import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,16 +56,26 @@ def require_consistent(tx: Connection, folder: Path) -> int:
 
 
 def publish(tx: Connection, folder: Path) -> int:
-    """Bring the folder up to the newest checkpoint. Returns how many files were written; raises LogBroken."""
-    since, head = require_consistent(tx, folder), log.head(tx)
-    if head is None or head.size == since:
+    """Bring the folder up to the newest checkpoint that is shown. Returns how many files were written.
+
+    One at a time, whoever publishes: a checkpoint never gives way to an older one. Raises LogBroken.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _publish(tx, folder)
+
+
+def _publish(tx: Connection, folder: Path) -> int:
+    since, head, before = require_consistent(tx, folder), log.shown(tx), read(folder)
+    if head is None or head.size < since or (before and before.note == head.note):
         return 0
     written = 0
     for tile in tiles.of_size(head.size, since):
         content = log.load_tile(tx, tile.level, tile.number)[: tile.width * merkle.HASH_BYTES]
         _write(folder / tile.path, content)
         written += 1
-    _write(folder / "key", f"{log.key(head.origin)}\n".encode())
+    _write(folder / "key", "".join(f"{key}\n" for key in log.keys(tx, head.origin)).encode())
     _write(folder / "checkpoint", head.note.encode())
     for path in _outgrown(folder, head.size, since):
         path.unlink(missing_ok=True)

@@ -39,10 +39,10 @@ class Receipt:
 
 
 def make(tx: Connection, entry_id: str) -> str | None:
-    """The receipt of an entry against the newest checkpoint; None as long as it is not sealed."""
+    """The receipt of an entry against the newest checkpoint that is shown; None as long as none holds it."""
     index, content = log.place(tx, entry_id), log.entry_bytes(tx, entry_id)
-    head = log.head(tx)
-    if index is None or content is None or head is None:
+    head = log.shown(tx)
+    if index is None or content is None or head is None or index >= head.size:
         return None
     path = "".join(f"{base64.b64encode(one).decode()}\n" for one in log.inclusion(tx, index, head.size))
     return f"{FIRST_LINE}\nextra {base64.b64encode(content).decode()}\nindex {index}\n{path}\n{head.note}"

@@ -6,27 +6,24 @@ nothing or everything. No checkpoint is ever signed that is not the last one gro
 head's lock, and the tree that they make must have the root of the last checkpoint, or nothing is sealed.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from audit import log, merkle, notes, tiles
+from audit import log, merkle, tiles
 from audit.models import checkpoint as checkpoints
 from audit.models import entry as entries
 from audit.models import leaf as leaves
 from audit.models import log_head, unsealed
 from audit.models import tile as tile_rows
-from audit.notes import Checkpoint
-from kernel import clock, db, signing
-from kernel.errors import BureauError, Unavailable
+from kernel import clock, db
+from kernel.errors import BureauError
 
 LEAVES_AT_ONCE = 5_000
-STALE_AFTER = timedelta(seconds=60)
 _INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -74,8 +71,7 @@ def seal_some(tx: Connection, origin: str) -> Sealed:
     tx.execute(insert(leaves), [{"index": index, "entry": entry} for index, entry in enumerate(ids, size)])
     tx.execute(delete(unsealed).where(unsealed.c.entry.in_(ids)))
     _write_tiles(tx, changed)
-    text = Checkpoint(origin, grown, new_root).text
-    note = notes.assemble(text, [notes.sign(text, log.key(origin), signing.signer("log").sign_raw)])
+    note = log.sign(origin, grown, new_root)
     tx.execute(insert(checkpoints).values(size=grown, root=new_root, time=clock.now(), note=note))
     tx.execute(update(log_head).where(log_head.c.size == size).values(size=grown))
     return Sealed(grown, new_root, len(found))
@@ -87,41 +83,6 @@ def oldest_unsealed(tx: Connection) -> datetime | None:
         select(func.min(entries.c.time)).join(unsealed, unsealed.c.entry == entries.c.id)
     )
     return oldest
-
-
-class Watch:
-    """Whether sealing keeps up, asked of the database at most once a second in each process."""
-
-    def __init__(self, since: datetime) -> None:
-        self.since = since  # of the process: a backlog found at the start has its 60 seconds too
-        self._asked = float("-inf")
-        self._oldest: datetime | None = None
-
-    def require_fresh(self, tx: Connection) -> None:
-        """Raise Unavailable (`audit-unavailable`) where an entry has waited longer than STALE_AFTER."""
-        if time.monotonic() - self._asked >= 1:
-            self._oldest = oldest_unsealed(tx)
-            self._asked = time.monotonic()
-        if self._oldest is not None and clock.now() - max(self._oldest, self.since) > STALE_AFTER:
-            raise Unavailable(
-                "entries wait to be sealed for more than 60 seconds, so no question is answered: tell the bureau",
-                slug="audit-unavailable",
-            )
-
-
-def watch(since: datetime | None) -> None:
-    """From now on this process answers only as long as sealing keeps up (None: whatever it does)."""
-    global _watch
-    _watch = None if since is None else Watch(since)
-
-
-def require_fresh(tx: Connection) -> None:
-    """Raise Unavailable where this process watches sealing and it does not keep up."""
-    if _watch is not None:
-        _watch.require_fresh(tx)
-
-
-_watch: Watch | None = None
 
 
 def _lock_head(tx: Connection, origin: str) -> tuple[str, int, bytes]:

@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from access import institutions
-from audit import sealing, trail
+from audit import trail, watch
 from audit.events import Event
 from bureau import directory, vault
 from bureau.answers import Asked, Produced
@@ -78,7 +78,7 @@ def disclose_again(query_id: str, principal: Principal, produce: Producer) -> An
     Raises NotFound, NotPermitted where the consent ended since, Gone where the bytes can no longer be made.
     """
     with trail.recording(only_the_entry=True) as tx:
-        sealing.require_fresh(tx)
+        watch.require_kept(tx)
         earlier, asking = trail.find(tx, query_id), principal.institution
         if earlier is None or asking is None or not _is_answer_to(earlier, asking):
             raise NotFound(f"no answered question {query_id} of yours")
@@ -97,7 +97,7 @@ def disclose_to_self(principal: Principal, produce: Producer) -> Answer:
     assert principal.uscc is not None, "the route lets signatories in, and no one else"
     said = _asked_of_self(principal, principal.uscc)
     with trail.recording(only_the_entry=True) as tx:
-        sealing.require_fresh(tx)
+        watch.require_kept(tx)
         try:
             dossier = vault.open_dossier(tx, principal.uscc, CLASSES)
             body = produce(Asked(said["id"], principal.uscc, SELF, "records", None), dossier).body
@@ -114,7 +114,7 @@ def disclose_to_self(principal: Principal, produce: Producer) -> Answer:
 def _attempt(question: Question, produce: Producer, *, counting: bool) -> _Outcome | None:
     """Steps 1 to 5. None, and nothing done, where a limit is set and this is not a transaction to count in."""
     with trail.recording(only_the_entry=not counting) as tx:
-        sealing.require_fresh(tx)
+        watch.require_kept(tx)
         asked = question.digest()
         earlier = trail.find_keyed(tx, question.actor, question.key, asked) if question.key else None
         if earlier is None:

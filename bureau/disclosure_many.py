@@ -25,7 +25,7 @@ import orjson
 from sqlalchemy import Connection, insert
 
 from access import institutions
-from audit import sealing, trail
+from audit import trail, watch
 from audit.events import Event
 from audit.models import shown as shown_on
 from bureau.screening import masks, versions
@@ -73,7 +73,7 @@ def disclose_many(search: Search, produce: Producer) -> tuple[str, bytes]:
 
     def attempt() -> tuple[str, bytes] | NotPermitted | Gone:
         with trail.recording() as tx:
-            sealing.require_fresh(tx)
+            watch.require_kept(tx)
             earlier = trail.find_keyed(tx, search.actor, search.key, search.digest())
             return _decide(tx, search, produce, earlier)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bureau's signatures: Ed25519 keys, one in use for each `use`, and detached JWS (RFC 7515 App. F, RFC 8037).
 
-A private key is wrapped by the purpose key `signing` and opened once, at the process's start. Public keys are
-never deleted: what was signed years ago must verify. The newest key that is not retired signs.
+A private key is wrapped by the purpose key `signing`. Public keys are never deleted: what was signed years ago must
+verify. The newest key that is not retired signs; where several signatures are allowed, all that are not retired do,
+so that whoever knows only the earlier one still finds it.
 """
 
 from collections.abc import Iterable
@@ -79,22 +80,28 @@ def add(tx: Connection, use: str) -> str:
 
 def open_signers(tx: Connection) -> None:
     """Open the process's signers; raises SettingError where one is missing or does not open."""
-    newest_last = select(signing_key).where(signing_key.c.retired_at.is_(None)).order_by(signing_key.c.created_at)
-    opened = {}
-    for row in tx.execute(newest_last):
+    newest_first = select(signing_key).where(signing_key.c.retired_at.is_(None))
+    opened: dict[str, tuple[Signer, ...]] = {}
+    for row in tx.execute(newest_first.order_by(signing_key.c.created_at.desc(), signing_key.c.kid)):
         try:
             secret = keys.purpose("signing").decrypt(row.wrapped, _bound_to(row.use, row.kid))
         except Altered as error:
             raise SettingError(f"the signing key {row.kid} does not open: restore the database's own") from error
-        opened[row.use] = Signer(row.kid, OKPKey.import_key(orjson.loads(secret)))
+        signer = Signer(row.kid, OKPKey.import_key(orjson.loads(secret)))
+        opened[row.use] = (*opened.get(row.use, ()), signer)
     if missing := set(USES) - set(opened):
         raise SettingError(f"the database has no signing key for {', '.join(sorted(missing))}: run `bureau upgrade`")
-    _signers.clear()
-    _signers.update(opened)
+    global _signers
+    _signers = opened
 
 
 def signer(use: str) -> Signer:
     """The process's signer; raises SettingError before `open_signers`."""
+    return signers(use)[0]
+
+
+def signers(use: str) -> tuple[Signer, ...]:
+    """The process's signers whose keys are not retired, the newest first; raises SettingError as `signer` does."""
     try:
         return _signers[use]
     except KeyError as error:
@@ -122,7 +129,7 @@ def is_signed(signature: str, payload: bytes, public: Iterable[dict[str, Any]]) 
     return True
 
 
-_signers: dict[str, Signer] = {}
+_signers: dict[str, tuple[Signer, ...]] = {}
 
 
 def _bound_to(use: str, kid: str) -> bytes:

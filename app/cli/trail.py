@@ -88,7 +88,7 @@ def verify(
 def export_log(out: Path, form: export.Form, first: int, last: int | None, as_json: bool) -> None:
     """Write the sealed log, or a range of it, to a file, an entry a line, with its proof beside it (FILE.proof)."""
     with db.reading() as reading:
-        head = log.head(reading)
+        head = log.shown(reading)
         until = last or (head.size if head else 0)
         export.proof(reading, first, until)  # a range that is none is refused before it is written down
     with trail.recording() as tx:

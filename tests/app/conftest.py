@@ -32,6 +32,7 @@ SETTINGS = (
     "POLICY",
     "RETENTION",
     "TRUSTED_PROXIES",
+    "WITNESS_POLICY",
 )
 
 

@@ -3,7 +3,6 @@
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ from audit.models import unsealed
 from audit.notes import BadNote
 from audit.sealing import LogBroken
 from audit.trail import Entry
-from kernel import clock, db, signing
-from kernel.errors import Unavailable
+from kernel import db, signing
 from tests.conftest import House
 
 ORIGIN = "bureau.example/log"
@@ -301,29 +299,6 @@ def test_a_receipt_checks_the_answer_that_was_kept(house: House) -> None:
 def test_what_is_no_receipt_is_refused(house: House, garbage: str) -> None:
     with pytest.raises(BadNote):
         receipts.check(garbage, [])
-
-
-# Failing closed
-
-
-def test_questions_stop_when_sealing_does_not_keep_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-    monkeypatch.setattr(clock, "now", lambda: start)
-    append()
-    watch = sealing.Watch(start + timedelta(seconds=30))
-    for seconds, stale in ((60, False), (90, False), (91, True)):
-        monkeypatch.setattr(clock, "now", lambda seconds=seconds: start + timedelta(seconds=seconds))
-        monkeypatch.setattr(watch, "_asked", float("-inf"))
-        with db.reading() as reading:
-            if stale:
-                with pytest.raises(Unavailable, match="wait to be sealed"):
-                    watch.require_fresh(reading)
-            else:
-                watch.require_fresh(reading)
-    sealing.seal(ORIGIN)
-    monkeypatch.setattr(watch, "_asked", float("-inf"))
-    with db.reading() as reading:
-        watch.require_fresh(reading)
 
 
 def test_leaves_are_written_once_even_past_the_code(open_house: House) -> None:

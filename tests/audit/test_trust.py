@@ -16,9 +16,9 @@ from audit.trust import BadPolicy
 from kernel.errors import SettingError
 
 ORIGIN = "bureau.example/log"
-SECRETS = {
-    name: Ed25519PrivateKey.generate() for name in ("log", "log2", *(f"{a}{n}" for a in "XY" for n in (1, 2, 3)))
-}
+# Always the same keys: pytest names tests by the policies that hold them.
+NAMES = "log", "log2", "X1", "X2", "X3", "Y1", "Y2", "Y3"
+SECRETS = {name: Ed25519PrivateKey.from_private_bytes(name.encode().rjust(32)) for name in NAMES}
 KEYS = {
     name: Verifier(
         ORIGIN if name.startswith("log") else f"{name.lower()}.example",
