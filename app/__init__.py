@@ -11,7 +11,7 @@ from access import pages as access_pages
 from access import routes as access_routes
 from access.networks import Network
 from access.tokens import Validator
-from app import docs, health, openapi, roots
+from app import docs, health, metrics, openapi, roots
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes, trust
 from audit import routes as audit_routes
@@ -50,6 +50,7 @@ BLUEPRINTS = (
     reward_routes.blp,
     docs.blp,
     health.blp,
+    metrics.blp,
 )
 PAGES = (access_pages.blp, consent_pages.blp, portal.blp)
 
@@ -76,11 +77,18 @@ def open_bureau(settings: Settings) -> None:
         signing.open_signers(reading)
 
 
-def create_app(public_url: str, *, require_totp: str = "off", trusted_proxies: Sequence[Network] = ()) -> Flask:
+def create_app(
+    public_url: str,
+    *,
+    require_totp: str = "off",
+    trusted_proxies: Sequence[Network] = (),
+    metrics_token: str | None = None,
+) -> Flask:
     """The WSGI application over an opened bureau; of `trusted_proxies` X-Forwarded-For is believed."""
     app = Flask("bureau", static_folder=None)
     app.config.update(openapi.CONFIG, BUREAU_PUBLIC_URL=public_url, BUREAU_REQUIRE_TOTP=require_totp)
     app.config["BUREAU_TRUSTED_PROXIES"] = tuple(trusted_proxies)
+    app.config["BUREAU_METRICS_TOKEN"] = metrics_token
     web.install(app)
     pages.install(app)
     oauth.install(app)

@@ -13,10 +13,12 @@ BUREAU_PUBLIC_URL      the address clients know, and the OAuth2 issuer (default 
 BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (default off; in production: staff)
 BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
 BUREAU_OUTWARD_NETWORKS networks beside the public internet that webhooks may call into, as above (default none)
+BUREAU_METRICS_TOKEN   who bears it may read /metrics (default: none; then only from this machine)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from environs import Env, EnvError
@@ -27,6 +29,7 @@ from access.sessions import REQUIRING_TOTP
 from kernel import ciphers, hsm
 from kernel.errors import SettingError
 
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")  # what a bearer token may be (RFC 6750)
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -45,6 +48,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     outward_networks: tuple[Network, ...] = ()
     witness_policy: Path | None = None
+    metrics_token: str | None = field(default=None, repr=False)
 
     @property
     def demo_mark(self) -> Path:
@@ -84,6 +88,7 @@ def read() -> Settings:
             cipher_suite=(env.str("BUREAU_CIPHER_SUITE", "") or ciphers.AES_256_GCM.name).lower(),
             retention=Path(env.str("BUREAU_RETENTION")) if env.str("BUREAU_RETENTION", "") else None,
             require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
+            metrics_token=env.str("BUREAU_METRICS_TOKEN", "") or None,
             witness_policy=Path(env.str("BUREAU_WITNESS_POLICY")) if env.str("BUREAU_WITNESS_POLICY", "") else None,
         )
     except EnvError as error:
@@ -99,6 +104,8 @@ def read() -> Settings:
         raise SettingError(f"BUREAU_LOG_LEVEL must be one of {', '.join(LEVELS)}")
     if settings.cipher_suite not in ciphers.BY_NAME:
         raise SettingError(f"BUREAU_CIPHER_SUITE must be one of {', '.join(ciphers.BY_NAME)}")
+    if settings.metrics_token is not None and not _TOKEN.fullmatch(settings.metrics_token):
+        raise SettingError("BUREAU_METRICS_TOKEN must be 16 to 256 of A-Z a-z 0-9 - . _ ~ + / =")
     if settings.require_totp not in REQUIRING_TOTP:
         raise SettingError(f"BUREAU_REQUIRE_TOTP must be one of {', '.join(REQUIRING_TOTP)}")
     return settings

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the process lives, and whether it can answer questions."""
+"""Whether the process lives, and whether it can answer questions: each promise by its name."""
 
 from flask import Response
 from marshmallow import Schema, fields
 from sqlalchemy import select
 
-from audit.models import unsealed
+from audit import watch
 from bureau.models import publication_head
 from kernel import db
 from kernel.web import Blueprint, json_response
@@ -15,6 +15,16 @@ blp = Blueprint("health", __name__, description="For the operator")
 
 class HealthSchema(Schema):
     status = fields.String(required=True)
+
+
+class ConditionSchema(Schema):
+    name = fields.String(required=True, metadata={"description": "database, entries, sealing or witnesses"})
+    kept = fields.Boolean(required=True)
+    detail = fields.String(required=True)
+
+
+class ReadinessSchema(HealthSchema):
+    conditions = fields.List(fields.Nested(ConditionSchema), required=True)
 
 
 @blp.route("/healthz")
@@ -27,10 +37,14 @@ def is_alive() -> Response:
 
 @blp.route("/readyz")
 @blp.public
-@blp.response(200, HealthSchema)
+@blp.response(200, ReadinessSchema)
+@blp.alt_response(503, schema=ReadinessSchema, description="no question is answered: the conditions say why")
 def is_ready() -> Response:
-    """The database answers too; 503 else."""
+    """Whether questions are answered, and each condition for it; a problem document where the database is away."""
     with db.reading() as reading:
         reading.execute(select(publication_head.c.number)).one()
-        reading.execute(select(unsealed.c.entry).limit(1)).all()
-    return json_response({"status": "ready"})
+        kept = [watch.Condition("database", is_kept=True, detail="it answers"), *watch.conditions(reading)]
+    kept.insert(1, watch.can_write())
+    is_ready = all(each.is_kept for each in kept)
+    told = [{"name": each.name, "kept": each.is_kept, "detail": each.detail} for each in kept]
+    return json_response({"status": "ready" if is_ready else "not ready", "conditions": told}, 200 if is_ready else 503)

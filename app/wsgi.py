@@ -13,7 +13,10 @@ _settings = read()
 set_up(_settings.log_level)
 open_bureau(_settings)
 application = create_app(
-    _settings.public_url, require_totp=_settings.require_totp, trusted_proxies=_settings.trusted_proxies
+    _settings.public_url,
+    require_totp=_settings.require_totp,
+    trusted_proxies=_settings.trusted_proxies,
+    metrics_token=_settings.metrics_token,
 )
 watch.begin(clock.now())  # answers only as long as the trail is sealed and witnessed
 gc.collect()

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from audit import log, sealing, trust
+from audit import log, sealing, trail, trust
 from kernel import clock
 from kernel.errors import Unavailable
 
 STALE_AFTER = timedelta(seconds=60)
 UNWITNESSED_AFTER = timedelta(hours=4)
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def judge(state: State, now: datetime, since: datetime) -> tuple[Condition, Cond
 
 
 class Watch:
-    """A process's own look at the trail, at most once a second."""
+    """A process's own look at the trail, at most once in LOOK_EVERY_S."""
 
     def __init__(self, since: datetime) -> None:
         self.since = since
@@ -69,7 +70,7 @@ class Watch:
         self._state = State(None)
 
     def conditions(self, tx: Connection) -> tuple[Condition, ...]:
-        if time.monotonic() - self._looked >= 1:
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
             self._state = look(tx)
             self._looked = time.monotonic()
         return judge(self._state, clock.now(), self.since)
@@ -81,6 +82,24 @@ class Watch:
                 raise Unavailable(
                     f"{condition.detail}, so no question is answered: tell the bureau", slug="audit-unavailable"
                 )
+
+
+class Probe:
+    """Whether an entry could be written, tried at most once in LOOK_EVERY_S: one is written, and taken back."""
+
+    def __init__(self) -> None:
+        self._tried = float("-inf")
+        self._condition = Condition("entries", is_kept=True, detail="the trail takes entries")
+
+    def condition(self) -> Condition:
+        if time.monotonic() - self._tried >= LOOK_EVERY_S:
+            is_kept = trail.can_append()
+            told = (
+                "the trail takes entries" if is_kept else "the trail cannot take an entry: disk, rights, or read-only?"
+            )
+            self._condition = Condition("entries", is_kept, told)
+            self._tried = time.monotonic()
+        return self._condition
 
 
 def begin(since: datetime | None) -> None:
@@ -100,4 +119,10 @@ def conditions(tx: Connection) -> tuple[Condition, ...]:
     return (_watch or Watch(clock.now())).conditions(tx)
 
 
+def can_write() -> Condition:
+    """Whether the trail takes entries now."""
+    return _probe.condition()
+
+
 _watch: Watch | None = None
+_probe = Probe()

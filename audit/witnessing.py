@@ -9,6 +9,7 @@ history: the database was restored from a backup, or someone signed twice. Then 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select
@@ -125,6 +126,12 @@ def hold_round(origin: str, ask: Ask, tell: Callable[[], None] = lambda: None) -
     return held
 
 
+def last_time(tx: Connection, each: Witness) -> datetime | None:
+    """When a witness cosigned last."""
+    last = _last(tx, each)
+    return last.time if last else None
+
+
 def faults(tx: Connection) -> Iterator[Fault]:
     """Cosignatures on record that are not over the checkpoint they stand under."""
     under, after = cosignatures.c.size, 0
@@ -158,9 +165,14 @@ def _submission(tx: Connection, head: Head, old: int) -> bytes:
 
 
 def _last_size(tx: Connection, each: Witness) -> int:
-    """The size that a witness cosigned last, as far as is known here."""
-    mine = select(cosignatures.c.size).where(cosignatures.c.witness == str(each.key))
-    return tx.scalar(mine.order_by(cosignatures.c.size.desc()).limit(1)) or 0
+    last = _last(tx, each)
+    return last.size if last else 0
+
+
+def _last(tx: Connection, each: Witness) -> Any:
+    """Size and time of a witness's newest cosignature on record, or None."""
+    mine = select(cosignatures.c.size, cosignatures.c.time).where(cosignatures.c.witness == str(each.key))
+    return tx.execute(mine.order_by(cosignatures.c.size.desc(), cosignatures.c.time.desc()).limit(1)).one_or_none()
 
 
 def _require_not_beyond(each: Witness, size: int) -> None:

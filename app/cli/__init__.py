@@ -16,10 +16,8 @@ from app.cli import (
     switches,
     trail,
     webhooks,
+    witness,
 )
-from app.cli import consents, coverage, findings, parties, people, records, service, sources, switches, trail
-from app.cli import consents, coverage, findings, parties, people, service, sources, switches, trail, witness
-from app.cli import consents, coverage, findings, parties, people, records, service, sources, switches, trail, witness
 from app.commands import main
 
 __all__ = [

@@ -33,6 +33,7 @@ SETTINGS = (
     "RETENTION",
     "TRUSTED_PROXIES",
     "WITNESS_POLICY",
+    "METRICS_TOKEN",
 )
 
 

@@ -79,6 +79,8 @@ def test_each_setting_is_taken_as_given(monkeypatch: pytest.MonkeyPatch) -> None
         ("BUREAU_PUBLIC_URL", "ftp://bureau.example"),
         ("BUREAU_LOG_LEVEL", "loud"),
         ("BUREAU_REQUIRE_TOTP", "maybe"),
+        ("BUREAU_METRICS_TOKEN", "short"),
+        ("BUREAU_METRICS_TOKEN", "with blanks in it, and long enough"),
         ("BUREAU_TRUSTED_PROXIES", "10.0.0.0/33"),
         ("BUREAU_TRUSTED_PROXIES", "x"),
         ("BUREAU_TRUSTED_PROXIES", "10.0.0.1/8"),

@@ -348,6 +348,7 @@ def repairing(stage: Stage, caller: Caller) -> Sent:
 OWNERSHIP: dict[str, Row] = {
     "GET /healthz": public(200),
     "GET /readyz": public(200),
+    "GET /metrics": public(200),  # to this machine, or to whoever bears a token: tests/app/test_metrics.py
     "GET /openapi.json": public(200),
     "GET /.well-known/oauth-authorization-server": public(200),
     "POST /oauth/token": public(401, lambda stage, caller: FORM),
