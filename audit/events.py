@@ -30,6 +30,8 @@ class Event(StrEnum):
     REWARD_FROZEN = "reward.frozen"
     REWARD_CORRECTION_PROPOSED = "reward.correction-proposed"
     REWARD_CORRECTED = "reward.corrected"
+    LOG_KEY_ADDED = "log-key.added"
+    LOG_KEY_RETIRED = "log-key.retired"
     BATCH_RECEIVED = "batch.received"
     OVERLAY_LAID = "overlay.laid"
     OVERLAY_LIFTED = "overlay.lifted"

@@ -7,6 +7,8 @@ so that whoever knows only the earlier one still finds it.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NoReturn
 
 import orjson
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from kernel import clock, keys
 from kernel.errors import SettingError
@@ -78,6 +80,27 @@ def add(tx: Connection, use: str) -> str:
     return kid
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A key as others see it: its name, its public 32 bytes, since when it is there, when it was retired."""
+
+    kid: str
+    public: bytes
+    created_at: datetime
+    retired_at: datetime | None
+
+
+def held(tx: Connection, use: str) -> list[Held]:
+    """Every key of a use, retired ones too, oldest first."""
+    rows = tx.execute(select(signing_key).where(signing_key.c.use == use).order_by(signing_key.c.created_at))
+    return [Held(row.kid, _raw(orjson.loads(row.public)), row.created_at, row.retired_at) for row in rows]
+
+
+def retire(tx: Connection, kid: str) -> None:
+    """Have a key sign no more, from the next opening on. It stays, and verifies. The caller commits."""
+    tx.execute(update(signing_key).where(signing_key.c.kid == kid).values(retired_at=clock.now()))
+
+
 def open_signers(tx: Connection) -> None:
     """Open the process's signers; raises SettingError where one is missing or does not open."""
     newest_first = select(signing_key).where(signing_key.c.retired_at.is_(None))
@@ -116,7 +139,7 @@ def public_keys(tx: Connection, *uses: str) -> list[dict[str, Any]]:
 
 def raw_public_keys(tx: Connection, use: str) -> list[bytes]:
     """Every public key of a use as its 32 bytes, oldest first."""
-    return [bytes(OKPKey.import_key(jwk).public_key.public_bytes_raw()) for jwk in public_keys(tx, use)]
+    return [each.public for each in held(tx, use)]
 
 
 def is_signed(signature: str, payload: bytes, public: Iterable[dict[str, Any]]) -> bool:
@@ -130,6 +153,10 @@ def is_signed(signature: str, payload: bytes, public: Iterable[dict[str, Any]]) 
 
 
 _signers: dict[str, tuple[Signer, ...]] = {}
+
+
+def _raw(jwk: dict[str, Any]) -> bytes:
+    return bytes(OKPKey.import_key(jwk).public_key.public_bytes_raw())
 
 
 def _bound_to(use: str, kid: str) -> bytes:
