@@ -7,7 +7,7 @@ from alembic import op
 from kernel.db import Instant
 
 revision = "0030"
-down_revision = "0056"
+down_revision = "0057"
 branch_labels = None
 depends_on = None
 
