@@ -65,6 +65,8 @@ def change_consent(consent_id: str) -> Response:
     change = ACTS.get(request.form.get("act", ""))
     if change is None:
         raise Invalid("say what to do", errors={"act": [", ".join(ACTS)]})
+    if change is consents.revoke and request.form.get("sure") != "yes":
+        raise Invalid("what is revoked stays so: say that you are sure", errors={"sure": ["tick it"]})
     try:
         with trail.recording() as tx:
             require_visible(store.get(tx, consent_id), tx)
@@ -97,7 +99,7 @@ def _line(entry: dict[str, Any], language: str) -> dict[str, Any]:
         "classes": [named(words.CLASSES, number) for number in entry["classes"] or ()],
         "outcome": say(outcome, language),
         "refused": entry["outcome"] == "refused",
-        "reason": entry["reason"],
+        "reason": named(words.REASONS, entry["reason"]),
         "number": entry["query_id"],
     }
 

@@ -49,6 +49,7 @@ class Shown:
     last_day: str | None
     max_queries: int | None
     limits: tuple[str, ...]
+    fixed_limits: tuple[str, ...]  # those that a form which answers a request cannot change
     granted: str | None
     lapses: str | None
 
@@ -100,6 +101,7 @@ def described(reading: Connection, consent: Mapping[str, Any], language: str) ->
         last_day=_last_day(ends).isoformat() if ends else None,
         max_queries=consent["max_queries"],
         limits=tuple(words.limits(consent, language)),
+        fixed_limits=tuple(words.limits({**consent, "max_queries": None}, language)),
         granted=time_of(consent["granted_at"], language),
         lapses=time_of(consent["lapses_at"], language),
     )

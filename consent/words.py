@@ -68,6 +68,22 @@ KINDS: Mapping[str, Words] = {
     "government": Words("政府部门", "Public authority"),
     "other": Words("其他机构", "Other institution"),
 }
+REASONS: Mapping[str, Words] = {  # why a question was refused: its rule on the trail
+    "no-consent": Words("没有授权", "no consent"),
+    "consent-expired": Words("授权已到期", "the consent had expired"),
+    "consent-paused": Words("授权已暂停", "the consent was paused"),
+    "consent-suspended": Words("授权已被中止", "the consent was suspended"),
+    "other-consent": Words("不在该次授权之内", "not under the consent that was used"),
+    "purpose-not-covered": Words("用途不在授权之内", "purpose not covered"),
+    "class-not-covered": Words("信息类别不在授权之内", "information not covered"),
+    "product-not-covered": Words("使用方式不在授权之内", "form not covered"),
+    "quota-exhausted": Words("次数已用完", "no query left"),
+    "institution-not-approved": Words("机构未获准入", "the institution is not approved"),
+    "purpose-not-allowed": Words("机构不得用于该用途", "purpose not open to the institution"),
+    "product-not-allowed": Words("机构不得使用该产品", "form not open to the institution"),
+    "record-altered": Words("档案未通过完整性核验", "a record failed its integrity check"),
+    "answer-gone": Words("结果已不能重现", "the answer can no longer be made"),
+}
 # What the signatory is told beside the terms; its digest is kept with the consent as the notice that was shown.
 NOTICE_VERSION = "redirect-2026-11"
 NOTICE: tuple[Words, ...] = (

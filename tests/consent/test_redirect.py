@@ -184,6 +184,7 @@ def test_revoking_the_consent_ends_what_the_token_can_do(bank: Bank, person: Per
     bought = bank.redeem(person.grant(bank.ask())["code"]).json
     consent_id = bought["authorization_details"][0]["consent_id"]
     page = person.get(f"/enterprise/consents/{consent_id}")
+    assert person.submit(page, act="revoke", sure=None).status_code == 422
     assert person.submit(page, act="revoke").status_code == 303
     assert problem(factories.ask(bank.http, bought["access_token"], person.uscc)) == "no-consent"
 
