@@ -15,7 +15,7 @@ from app import docs, health, metrics, openapi, roots
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes, trust
 from audit import routes as audit_routes
-from bureau import amendment_routes, catalogue, coverage_routes, directory, retention, source_routes
+from bureau import amendment_routes, catalogue, coverage_routes, directory, retention, rules, source_routes
 from bureau import pages as bureau_pages
 from bureau import routes as bureau_routes
 from bureau.screening import routes as screening_routes
@@ -58,6 +58,7 @@ PAGES = (access_pages.blp, consent_pages.blp, portal.blp)
 def open_bureau(settings: Settings) -> None:
     """Open this process's catalogue, database and keys; raises SettingError naming what is wrong."""
     catalogue.current()
+    rules.current()
     if settings.policy is not None:
         policy.use(settings.policy)
     policy.current()

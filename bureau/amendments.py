@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from access.lifecycle import COUNTER, Act
 from audit import trail
 from audit.events import Event
-from bureau import catalogue, folios, identities, overlays, vault
+from bureau import catalogue, folios, identities, overlays, rules, vault
 from bureau.catalogue import Dataset
 from bureau.folios import Correction, Region
 from bureau.judging import FITS, Accepted, Rejected
@@ -81,6 +81,8 @@ def amend(tx: Connection, uscc: str, record_id: str, correction: Correction, rea
         raise Conflict(f"{record_id} was withdrawn: lift that first", slug="record-withdrawn")
     dataset = catalogue.current().datasets[dataset_of(record_id)]
     _check_items(dataset, correction)
+    if _breaks_a_rule(record, [*over, correction], dataset):
+        raise Invalid("the record as corrected would break a rule of its dataset (bureau/rules.csv)")
     since, _ = publish(tx, "overlay")
     laid = Laid(uscc, ids.new_id(), record_id, correction)
     held = overlays.write(tx, [laid], since=since)
@@ -165,7 +167,16 @@ def _refusal(
         keys = [name for name in dataset.key_items if name in one.items]
         if any(one.items[name] != record["items"].get(name) for name in keys):
             return "key-not-correctable"
+        if _breaks_a_rule(record, [*over, _correction(one, dataset)], dataset):
+            return "breaks-a-rule"
     return None
+
+
+def _breaks_a_rule(record: Mapping[str, Any], over: Iterable[Correction], dataset: Dataset) -> bool:
+    """Whether the record breaks one with what lies over it that it does not break by itself."""
+    shown = folios.laid_over(record, over)
+    before = rules.broken(dataset.code, record["items"])
+    return shown is not None and bool(rules.broken(dataset.code, shown["items"]).items() - before.items())
 
 
 def _named(regions: Iterable[Region], one: Accepted, dataset: Dataset, source: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from bureau import rules
 from bureau.catalogue import Catalogue, Dataset
 from bureau.records import Batch, Row, Unreadable, Value
 from kernel import uscc as codes
@@ -157,9 +158,12 @@ def _fitting(
         for name, known in codes.items()
         if name not in unfit and (value := told.get(name)) is not None and value not in known
     }
+    sound = {name: None if name in unfit else value for name, value in told.items()} if unfit else told
+    if not row.act:
+        unfit |= rules.broken(dataset.code, sound)
     if not unfit:
         return row.items, row.raw, row.warnings
-    items = {name: None if name in unfit else value for name, value in told.items()}
+    items = {name: None if name in unfit else value for name, value in sound.items()}
     raw = {**{name: str(told[name]) for name in unfit}, **row.raw}
     return items, raw, (*row.warnings, *(f"{name} {what}" for name, what in unfit.items()))
 
