@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from kernel import db
 from tests import postgres
 from tests.conftest import House, _administer, _open
-from tests.journeys import service
+from tests.journeys import browsing, service
+from tests.journeys.browsing import Site
 from tests.journeys.cast import Cast, engaged
 from tests.journeys.service import Service
 
@@ -66,3 +68,16 @@ def shared_service(shared_house: House, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="module")
 def shared_cast(shared_service: Service) -> Cast:
     return engaged()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright, browsing.chromium(playwright) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """A bank's own site."""
+    with browsing.bank_site() as site:
+        yield site

@@ -5,12 +5,11 @@ BUREAU_TEST_SCREENSHOTS=FOLDER keeps a picture of each page.
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from consent import words
 from tests.conftest import House
@@ -25,18 +24,6 @@ VERIFIER = "a-verifier-of-enough-characters-for-rfc-7636-x"
 WHOLE = {"classes": [1, 2, 3], "purposes": ["pre_loan", "loan_approval"], "max_queries": 12, "history": {"months": 36}}
 DEVICES = pytest.mark.parametrize("device", browsing.DEVICES)
 LANGUAGES = pytest.mark.parametrize("language", browsing.LANGUAGES)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright, browsing.chromium(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with browsing.bank_site() as site:
-        yield site
 
 
 @pytest.fixture
