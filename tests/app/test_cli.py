@@ -276,3 +276,16 @@ def test_findings_are_listed_and_backtested_at_the_counter_and_the_view_is_an_en
     assert backtest["repeated-refusals"] == {"0.5": 1, "1.0": 1, "2.0": 0}
     wrong = bureau("findings", "--from", "2026-02-01", "--to", "2026-01-01", "--json")
     assert (wrong.code, wrong.json["error"]) == (2, "invalid-field")
+
+
+def test_a_client_is_given_redirect_uris_at_the_counter(bureau: Bureau) -> None:
+    bank = bureau("institution", "add", "演示回跳银行", "--kind", "bank", "--json").json["institution"]
+    back, other = "https://bank.example/back", "https://bank.example/other"
+    scope = ("--scope", "consent:request")
+    added = bureau("client", "add", bank, *scope, "--redirect-uri", back, "--redirect-uri", other, "--json").json
+    uris = lambda: bureau("client", "list", bank, "--json").json[0]["redirect_uris"]  # noqa: E731
+    assert uris() == [back, other]
+    assert bureau("client", "redirect", added["client_id"], "--redirect-uri", other).code == 0
+    assert uris() == [other]
+    assert "https" in bureau("client", "redirect", added["client_id"], "--redirect-uri", "http://a.example").complaint
+    assert uris() == [other]

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from access import authorizations, tokens
 from access.models import authorization_request
 from audit.models import entry as entries
-from consent import store, words
+from consent import policy, store, words
 from kernel import canonical, clock, db
 from tests import factories
 from tests.conftest import PUBLIC_URL
@@ -204,6 +204,19 @@ def test_a_redirect_uri_keeps_its_own_query(app: Flask, person: Person) -> None:
     bank = Bank(app, redirect_uri="https://bank.example/back?branch=12")
     answer = person.submit(person.arrive(bank.ask()), decision="grant")
     assert answer.location.startswith("https://bank.example/back?branch=12&code=")
+
+
+def test_a_request_that_was_not_answered_leaves_the_inbox_by_itself(
+    bank: Bank, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent_id = person.arrive(bank.ask()) and waiting(person)[0]
+    later(monkeypatch, policy.current().request_life + timedelta(seconds=1))
+    person.sign_in(person.get("/sign-in"))
+    assert consent_id not in person.get("/enterprise/requests").text
+    assert words.STATUSES["lapsed"].zh in person.get("/enterprise/consents").text
+    page = person.get(f"/enterprise/requests/{consent_id}")
+    assert words.STATUSES["lapsed"].zh in page.text
+    assert 'name="decision"' not in page.text
 
 
 def test_housekeeping_deletes_what_nothing_can_come_of(
