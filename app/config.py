@@ -14,6 +14,7 @@ BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (defa
 BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
 BUREAU_OUTWARD_NETWORKS networks beside the public internet that webhooks may call into, as above (default none)
 BUREAU_METRICS_TOKEN   who bears it may read /metrics (default: none; then only from this machine)
+BUREAU_SCREENING_SOCKET where workers find the screening index open (`serve` sets it; default: each opens its own)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
 
@@ -49,11 +50,17 @@ class Settings:
     outward_networks: tuple[Network, ...] = ()
     witness_policy: Path | None = None
     metrics_token: str | None = field(default=None, repr=False)
+    screening_socket: Path | None = None
 
     @property
     def demo_mark(self) -> Path:
         """Stands while the demo city moves in; what is left of it tells of an interrupted move."""
         return self.home / "demo.moving-in"
+
+    @property
+    def run_folder(self) -> Path:
+        """Sockets of the service while it runs (mode 0700)."""
+        return self.home / "run"
 
     @property
     def log_folder(self) -> Path:
@@ -90,6 +97,7 @@ def read() -> Settings:
             require_totp=(env.str("BUREAU_REQUIRE_TOTP", "") or "off").lower(),
             metrics_token=env.str("BUREAU_METRICS_TOKEN", "") or None,
             witness_policy=Path(env.str("BUREAU_WITNESS_POLICY")) if env.str("BUREAU_WITNESS_POLICY", "") else None,
+            screening_socket=Path(named) if (named := env.str("BUREAU_SCREENING_SOCKET", "")) else None,
         )
     except EnvError as error:
         raise SettingError(str(error)) from error

@@ -5,6 +5,7 @@
     sealer        `bureau sealer`; started again where it dies
     housekeeping  `bureau worker`; the same
     messenger     `bureau messenger`; the same
+    screener      `bureau screener`; the same: the screening index, open for all workers
 
 Before the first request is taken, all that waits is sealed: a log that is not what was published stops the start.
 
@@ -20,8 +21,10 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
+from bureau.screening import shared
 from kernel.errors import SettingError
 
 LOOK_EVERY_S = 0.2
@@ -31,8 +34,8 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-def serve(host: str, port: int, workers: int, *, sealer: bool = True) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code.
+def serve(host: str, port: int, workers: int, run_folder: Path, *, sealer: bool = True) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Sockets stand in `run_folder` while it does.
 
     Where BUREAU_PUBLIC_URL is not set, the issuer is where we bind. Raises SettingError where the port is taken or
     the log cannot be sealed on.
@@ -40,6 +43,8 @@ def serve(host: str, port: int, workers: int, *, sealer: bool = True) -> int:
     require_free(host, port)
     if not os.environ.get("BUREAU_PUBLIC_URL"):
         os.environ["BUREAU_PUBLIC_URL"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if shared.IS_POSSIBLE:
+        os.environ["BUREAU_SCREENING_SOCKET"] = str(run_folder / "screening.sock")
     stopping = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -51,7 +56,8 @@ def serve(host: str, port: int, workers: int, *, sealer: bool = True) -> int:
     if sealer and _start("-m", "app.cli", "seal", quiet=True).wait() != 0:
         raise SettingError("the trail cannot be sealed, so nothing is served: see the line above")
     http = _start("-m", "app.http", host, str(port), str(workers))
-    helpers = [_Helper("worker"), _Helper("messenger"), *([_Helper("sealer")] if sealer else [])]
+    names = ["worker", "messenger", *(["sealer"] if sealer else []), *(["screener"] if shared.IS_POSSIBLE else [])]
+    helpers = [_Helper(name) for name in names]
     while not stopping and http.poll() is None:
         time.sleep(LOOK_EVERY_S)
         for helper in helpers:

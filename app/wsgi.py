@@ -7,11 +7,14 @@ from app import create_app, open_bureau
 from app.config import read
 from app.logs import set_up
 from audit import watch
+from bureau.screening import shared, versions
 from kernel import clock
 
 _settings = read()
 set_up(_settings.log_level)
 open_bureau(_settings)
+if _settings.screening_socket is not None:
+    versions.use(shared.Borrowed(_settings.screening_socket))
 application = create_app(
     _settings.public_url,
     require_totp=_settings.require_totp,

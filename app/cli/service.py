@@ -19,6 +19,7 @@ from app import (
     progress,
     rekeying,
     roots,
+    screener,
     sealer,
     serve,
     walk,
@@ -93,7 +94,7 @@ def up(host: str, port: int) -> None:
             demo.fill(settings, demo.ENTERPRISES, tell)
     if settings.demo_file.exists():
         click.echo(walk.text(json.loads(settings.demo_file.read_text()), f"http://{host}:{port}"))
-    sys.exit(serve.serve(host, port, workers=2, sealer=True))
+    sys.exit(serve.serve(host, port, 2, settings.run_folder))
 
 
 @command(main, "serve")
@@ -103,13 +104,20 @@ def up(host: str, port: int) -> None:
 @click.option("--no-sealer", is_flag=True, help="Another machine runs `bureau sealer`.")
 def serve_api(host: str, port: int, workers: int, no_sealer: bool) -> None:
     """Serve the API, with a sealer for the trail and a worker for the housekeeping."""
-    sys.exit(serve.serve(host, port, workers, sealer=not no_sealer))
+    sys.exit(serve.serve(host, port, workers, config.read().run_folder, sealer=not no_sealer))
 
 
 @command(main, "worker")
 def work() -> None:
     """Do the housekeeping: compact dossiers. `serve` runs one by itself."""
     worker.run()
+
+
+@command(main, "screener")
+def keep_index_open() -> None:
+    """Keep the screening index open for all workers of this machine. `serve` runs one by itself."""
+    settings = config.read()
+    screener.run(settings.screening_socket or settings.run_folder / "screening.sock")
 
 
 @command(main, "compact")

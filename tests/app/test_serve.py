@@ -29,7 +29,7 @@ def test_a_signal_ends_it_and_all_it_started_within_seconds(
     open_house: House, tmp_path: Path, number: signal.Signals
 ) -> None:
     with service.served(open_house.environment, tmp_path / "log") as running:
-        assert len(running.processes()) == 7  # itself, granian with two workers, housekeeping, messenger, sealer
+        assert len(running.processes()) == 8  # itself, granian with two workers, and four helpers
         assert running.call("GET", "/healthz").json == {"status": "alive"}
         started = time.monotonic()
         running.process.send_signal(number)
