@@ -63,7 +63,10 @@ def serve(host: str, port: int, workers: int, run_folder: Path, *, sealer: bool 
         for helper in helpers:
             helper.keep_alive()
     code = http.poll()
-    for child in (http, *(helper.child for helper in helpers)):
+    children = (http, *(helper.child for helper in helpers))
+    for child in children:
+        child.terminate()
+    for child in children:
         _end(child)
     return 0 if stopping else (code or 1)
 
