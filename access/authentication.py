@@ -3,13 +3,19 @@
 
 from typing import Any
 
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidRequestError
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
+from flask import current_app
 
-from access import clients, limits, networks, switch
+from access import assertions, client_keys, clients, limits, networks, presented, spent, switch
+from access.assertions import Assertion
 from access.clients import Client
+from access.dpop import NonceWanted, Proof
 from access.networks import Address
-from kernel import db
+from access.spent import Use
+from kernel import clock, db, jose
+from kernel.jose import Unacceptable
 
 
 class InvalidClient(InvalidClientError):
@@ -23,25 +29,86 @@ class InvalidClient(InvalidClientError):
         return [*headers, ("WWW-Authenticate", 'Basic realm="bureau"')]
 
 
+class InvalidProof(OAuth2Error):
+    """RFC 9449 §5."""
+
+    error = "invalid_dpop_proof"
+
+
+class UseNonce(OAuth2Error):
+    """RFC 9449 §8: the nonce is in the header."""
+
+    error = "use_dpop_nonce"
+
+
+def offered_proof() -> Proof | None:
+    """The DPoP proof that came with a request to an OAuth2 endpoint, if one did. Raises InvalidProof, UseNonce."""
+    try:
+        return presented.offered_proof()
+    except NonceWanted as error:
+        raise UseNonce("make a DPoP proof with the nonce of the header DPoP-Nonce") from error
+    except Unacceptable as error:
+        raise InvalidProof(f"the DPoP proof is not good: {error}") from error
+
+
+def use_of(proof: Proof) -> Use:
+    """A proof's one use."""
+    again = InvalidProof("the DPoP proof was used before: make one for each request")
+    return Use(spent.key_of("proof", proof.jkt, proof.jti), proof.until, again)
+
+
 def require_client(request: Any) -> Client:
     """The client that sent a request to an OAuth2 endpoint.
 
-    Raises InvalidRequestError for a parameter sent twice (RFC 6749 §3.2) and InvalidClient for whoever cannot prove
-    to be a client. Only who can learns that a switch, the network or its party's standing refuses: 503 or 403.
+    What may be used once (the assertion's `jti`) is added to `request.uses`: whoever calls spends it before anything
+    is given. Raises InvalidRequestError for a parameter sent twice (RFC 6749 §3.2) or two ways at once (§2.3), and
+    InvalidClient for whoever cannot prove to be a client. Only who can learns that a switch, the network or its
+    party's standing refuses: 503 or 403.
     """
-    _require_each_once(request)
-    client, address = _by_secret(request), networks.of_caller()
+    if any(len(values) > 1 for _, values in request.form.lists()):
+        raise InvalidRequestError("send each parameter once")
+    client = _by_assertion(request) if "client_assertion" in request.form else _by_secret(request)
     if client.stopped is not None:
         raise switch.refusal(client.stopped)
-    networks.require_allowed(client.networks, address)
+    networks.require_allowed(client.networks, networks.of_caller())
     if client.refusal is not None:
         raise client.refusal
     return client
 
 
-def _require_each_once(request: Any) -> None:
-    if any(len(values) > 1 for _, values in request.form.lists()):
-        raise InvalidRequestError("send each parameter once")
+def _by_assertion(request: Any) -> Client:
+    """private_key_jwt (RFC 7523). Failures are not counted: a secret can be guessed, a signature cannot.
+
+    1. what the assertion claims is good at this moment, whoever signed it (`access/assertions.py`)
+    2. a key of the client that it names signed it, by an algorithm that the client may use
+    3. its `jti` is one use
+    """
+    if request.headers.get("Authorization"):
+        raise InvalidRequestError("authenticate in one way: by the header or by the assertion")
+    if request.form.get("client_assertion_type") != assertions.TYPE:
+        raise InvalidRequestError(f"the client_assertion_type must be {assertions.TYPE}")
+    try:
+        said = assertions.read(request.form["client_assertion"], current_app.config["BUREAU_PUBLIC_URL"], clock.now())
+    except Unacceptable as error:
+        raise InvalidClient(f"the client_assertion is not good: {error}") from error
+    if request.form.get("client_id", said.client_id) != said.client_id:
+        raise InvalidClient("the client_id is not that of the client_assertion")
+    with db.reading() as reading:
+        client = clients.find_signing(reading, said.client_id)
+    if client is None or not _is_signed_by(client, said):
+        raise InvalidClient("the client is unknown, or none of its keys fits the client_assertion")
+    again = InvalidClient("the client_assertion was used before: each has a jti of its own")
+    request.uses.append(Use(spent.key_of("assertion", client.client_id, said.jti), said.expires_at, again))
+    return client
+
+
+def _is_signed_by(client: Client, said: Assertion) -> bool:
+    if not client.active or client.auth_method != clients.SIGNED or said.jwt.algorithm not in client.algorithms:
+        return False
+    keys = client_keys.fitting(client.keys, said.jwt, said.kid)
+    if not keys:  # the client may have published a new one
+        client_keys.wish(client.client_id)
+    return any(jose.is_signed(said.jwt, key) for key in keys)
 
 
 def _by_secret(request: Any) -> Client:
@@ -55,11 +122,11 @@ def _by_secret(request: Any) -> Client:
     except ValueError:  # no text in base64
         client_id = secret = None
     if not client_id or not secret:
-        raise InvalidClient("authenticate with HTTP Basic: client id and secret")
+        raise InvalidClient("authenticate with HTTP Basic or with a client_assertion, as the client is registered")
     known, address = _find(client_id), networks.of_caller()
     attempt = _attempt(known, address)
     limits.failures.require_left(attempt)
-    if known is None or known.auth_method != "client_secret_basic" or not known.check_client_secret(secret):
+    if known is None or known.auth_method != clients.SECRET or not known.check_client_secret(secret):
         limits.failures.take_one(attempt)
         raise InvalidClient("the client is unknown or its secret is wrong")
     return known

@@ -14,7 +14,7 @@ import hmac
 from flask import Response, g, request
 
 from access import tokens
-from access.tokens import Validator
+from access.presented import Validator
 from kernel import auth, db, ids, pages
 from kernel.auth import Principal
 from kernel.errors import NotPermitted, Unauthenticated

@@ -1,30 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OAuth2 clients of institutions and sources (RFC 6749 §2), and the rotation of their secrets.
+"""OAuth2 clients of institutions and sources (RFC 6749 §2), and the rotation of their secrets and keys.
+
+A client authenticates in one way: with a secret (client_secret_basic), or by signing (private_key_jwt).
 
 A rotation gives a new secret at once and lets the one before live on for an overlap, so that a bank can change it
-without a gap. Two secrets live at most: a further rotation ends the oldest.
+without a gap. Two secrets live at most: a further rotation ends the oldest. For keys see `access/client_keys.py`.
 """
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from authlib.oauth2.rfc6749 import ClientMixin
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from access import redirects, sources, switch
+from access import client_keys, redirects, sources, switch
+from access.client_keys import Held, Keys
 from access.lifecycle import COUNTER, Act
-from access.models import client, client_secret, institution, source
+from access.models import client, client_key, client_secret, institution, source
 from audit import trail
 from audit.events import Event
-from kernel import clock, ids
-from kernel.errors import Invalid, NotFound, NotPermitted
+from kernel import clock, ids, jose
+from kernel.errors import Conflict, Invalid, NotFound, NotPermitted
+from kernel.prepared import Prepared
 
 INSTITUTION_SCOPES = ("credit:query", "consent:request", "consent:read", "screening:search")
 SOURCE_SCOPES = ("batch:write",)
-AUTH_METHODS = ("client_secret_basic",)
+SECRET, SIGNED = AUTH_METHODS = ("client_secret_basic", "private_key_jwt")
 OVERLAP = timedelta(hours=24)
 MAX_OVERLAP_HOURS = 720
 
@@ -41,6 +46,9 @@ class Client(ClientMixin):
     networks: str | None = None
     stopped: str | None = None  # the switch that stops it
     refusal: NotPermitted | None = None  # its party's standing gives no token
+    keys: tuple[Held, ...] = ()  # those that live now
+    algorithms: frozenset[str] = frozenset(jose.ALGORITHMS)  # what it may sign with
+    dpop_bound: bool = False  # it gets no token but one that is bound to a key (RFC 9449 §5.2)
 
     def get_client_id(self) -> str:
         return self.client_id
@@ -66,6 +74,7 @@ def add(
     *,
     is_source: bool = False,
     per_second: int | None = None,
+    dpop_bound: bool = False,
     redirect_uris: tuple[str, ...] = (),
     by: Act = COUNTER,
 ) -> tuple[str, str]:
@@ -74,37 +83,65 @@ def add(
     The secret is shown here once and kept as a hash. Raises NotFound for an unknown institution, Invalid for a
     scope or redirect URI that this kind of party cannot have. The caller checks that a source exists.
     """
-    allowed = SOURCE_SCOPES if is_source else INSTITUTION_SCOPES
-    if not scopes or (unknown := set(scopes) - set(allowed)):
-        raise Invalid(f"scopes must be of {', '.join(allowed)}", errors={"scope": sorted(unknown) if scopes else []})
-    if not is_source and not tx.scalar(select(institution.c.id).where(institution.c.id == party)):
-        raise NotFound(f"no institution {party}: `bureau institution list` shows them")
-    client_id = ids.new_id()
-    tx.execute(
-        insert(client).values(
-            id=client_id,
-            auth_method="client_secret_basic",
-            institution=None if is_source else party,
-            source=party if is_source else None,
-            scopes=" ".join(dict.fromkeys(scopes)),
-            status="active",
-            created_at=clock.now(),
-            per_second=per_second,
-        )
-    )
-    if is_source and redirect_uris:
-        raise Invalid("a source asks nobody for consent", errors={"redirect_uris": ["leave them out"]})
-    redirects.register(tx, client_id, redirect_uris)
+    more = {"auth_method": SECRET, "per_second": per_second, "dpop_bound": dpop_bound}
+    client_id = _register(tx, party, scopes, is_source, more, redirect_uris)
     secret = _give_secret(tx, client_id)
     _note(tx, Event.CLIENT_ADDED, client_id, by, institution=None if is_source else party, source=party)
     return client_id, secret
 
 
+def add_signing(
+    tx: Connection,
+    party: str,
+    scopes: tuple[str, ...],
+    keys: Keys,
+    *,
+    is_source: bool = False,
+    per_second: int | None = None,
+    dpop_bound: bool = False,
+    redirect_uris: tuple[str, ...] = (),
+    by: Act = COUNTER,
+) -> str:
+    """Register a client that signs. Returns its id. Raises as `add`, and Invalid for keys that do not do."""
+    if unknown := set(keys.algorithms) - set(jose.ALGORITHMS):
+        told = f"algorithms must be of {', '.join(jose.ALGORITHMS)}"
+        raise Invalid(told, errors={"algorithms": sorted(unknown)})
+    more: dict[str, Any] = {"auth_method": SIGNED, "per_second": per_second, "dpop_bound": dpop_bound}
+    more["algorithms"] = " ".join(keys.algorithms) or None
+    client_id = _register(tx, party, scopes, is_source, more, redirect_uris)
+    said = {"thumbprints": client_keys.register(tx, client_id, keys), "jwks_uri": keys.uri}
+    of = None if is_source else party
+    _note(tx, Event.CLIENT_ADDED, client_id, by, institution=of, source=party, auth_method=SIGNED, **said)
+    return client_id
+
+
+def add_as_asked(
+    tx: Connection, party: str, asked: Mapping[str, Any], *, is_source: bool = False, by: Act = COUNTER
+) -> tuple[str, str | None]:
+    """Register a client as an administrator asked. Returns its id, and the secret of one that does not sign.
+
+    `asked`: "scopes", and maybe "auth_method", "jwks", "jwks_uri", "algorithms", "dpop_bound", "redirect_uris",
+    "per_second".
+    """
+    keys, scopes = keys_as_asked(asked), tuple(asked["scopes"])
+    more: dict[str, Any] = {"is_source": is_source, "per_second": asked.get("per_second")}
+    more |= {"dpop_bound": asked.get("dpop_bound", False), "redirect_uris": tuple(asked.get("redirect_uris", ()))}
+    if asked.get("auth_method", SECRET) == SIGNED:
+        return add_signing(tx, party, scopes, keys or Keys(), **more, by=by), None
+    if keys is not None:
+        raise Invalid(f"only a client that signs ({SIGNED}) has keys", errors={"auth_method": ["see detail"]})
+    return add(tx, party, scopes, **more, by=by)
+
+
+def keys_as_asked(asked: Mapping[str, Any]) -> Keys | None:
+    """The keys that an administrator named: "jwks" or "jwks_uri", "algorithms"; None where none was named."""
+    named = {name: asked[name] for name in ("jwks", "jwks_uri", "algorithms") if asked.get(name)}
+    return Keys(named.get("jwks"), named.get("jwks_uri"), tuple(named.get("algorithms", ()))) if named else None
+
+
 def rotate(tx: Connection, client_id: str, overlap: timedelta = OVERLAP, by: Act = COUNTER) -> str:
     """A new secret, shown once; the newest one before lives on for `overlap`, any older one ends. Raises NotFound."""
-    # The row's lock makes two rotations queue, so that never three secrets live.
-    if tx.scalar(select(client.c.id).where(client.c.id == client_id).with_for_update()) is None:
-        raise NotFound(f"no client {client_id}")
+    _lock(tx, client_id, SECRET)
     own, now = client_secret.c.client == client_id, clock.now()
     newest = tx.scalar(select(client_secret.c.hash).where(own, client_secret.c.expires_at.is_(None)))
     if overlap <= timedelta():
@@ -114,6 +151,26 @@ def rotate(tx: Connection, client_id: str, overlap: timedelta = OVERLAP, by: Act
     secret = _give_secret(tx, client_id)
     _note(tx, Event.CLIENT_ROTATED, client_id, by, overlap_hours=round(overlap / timedelta(hours=1), 3))
     return secret
+
+
+def rotate_keys(
+    tx: Connection, client_id: str, keys: Keys, overlap: timedelta = OVERLAP, by: Act = COUNTER
+) -> list[str]:
+    """Give a client that signs other keys, or another URL; those before live on for `overlap`.
+
+    Returns the thumbprints of the new ones. Raises NotFound; Invalid for keys that do not do; Conflict for a client
+    with a secret, and where too many keys would live. From a URL the keys before live until the first fetch.
+    """
+    _lock(tx, client_id, SIGNED)
+    if keys.uri is not None:
+        client_keys.point_to(tx, client_id, keys.uri)
+        new: list[str] = []
+    else:
+        client_keys.publish_nowhere(tx, client_id)
+        new = client_keys.replace(tx, client_id, client_keys.checked(keys.jwks), overlap)
+    hours = round(overlap / timedelta(hours=1), 3)
+    _note(tx, Event.CLIENT_ROTATED, client_id, by, overlap_hours=hours, thumbprints=new, jwks_uri=keys.uri)
+    return new
 
 
 def disable(tx: Connection, client_id: str, by: Act = COUNTER) -> None:
@@ -141,50 +198,18 @@ def redirect_to(tx: Connection, client_id: str, uris: tuple[str, ...], by: Act =
     _note(tx, Event.CLIENT_CHANGED, client_id, by, redirect_uris=list(uris))
 
 
-def listed(
-    tx: Connection, party: str | None = None, before: str | None = None, limit: int | None = None
-) -> list[dict[str, Any]]:
-    """Clients, the newest first, all or those of a party (an institution's id, a source's code).
-
-    `{"client_id", "institution", "source", "scopes", "status", "per_second", "created_at", "redirect_uris",
-    "secrets": [...]}`, a secret as `{"created_at", "expires_at"}`.
-    """
-    page = select(client).order_by(client.c.id.desc()).limit(limit)
-    if party is not None:
-        page = page.where((client.c.institution == party) | (client.c.source == party))
-    if before is not None:
-        page = page.where(client.c.id < before)
-    found = [_document(row) for row in tx.execute(page)]
-    by_id = {one["client_id"]: one for one in found}
-    live = client_secret.c.expires_at.is_(None) | (client_secret.c.expires_at > clock.now())
-    secrets = select(client_secret).where(live).order_by(client_secret.c.created_at)
-    for row in tx.execute(secrets.where(client_secret.c.client.in_(by_id)) if limit else secrets):
-        if row.client in by_id:
-            ends = clock.rfc3339(row.expires_at) if row.expires_at else None
-            by_id[row.client]["secrets"].append({"created_at": clock.rfc3339(row.created_at), "expires_at": ends})
-    for client_id, uris in redirects.of_clients(tx, by_id).items():
-        by_id[client_id]["redirect_uris"] = uris
-    return found
-
-
-def document(tx: Connection, client_id: str) -> dict[str, Any]:
-    """One client as `listed` shows it; raises NotFound."""
-    row = tx.execute(select(client).where(client.c.id == client_id)).one_or_none()
-    if row is None:
-        raise NotFound(f"no client {client_id}")
-    of = row.institution or row.source
-    return next(one for one in listed(tx, of) if one["client_id"] == client_id)
-
-
 def find(tx: Connection, client_id: str) -> Client | None:
-    """A client by its id, disabled ones included (their secret does not fit)."""
-    rows: Any = tx.execute(_WITH_PARTY.where(client.c.id == client_id)).all()
-    if not rows:
-        return None
-    row, now = rows[0], clock.now()
+    """A client by its id, with its secrets; disabled ones included (their secret does not fit)."""
+    rows, now = _WITH_SECRETS.all(tx, {"sought": client_id}), clock.now()
     live = tuple(each.hash for each in rows if each.hash and (each.expires_at is None or each.expires_at > now))
-    scopes, active = frozenset(row.scopes.split()), row.status == "active"
-    return Client(row.id, live, row.auth_method, scopes, active, row.networks, row.stopped, _refusal(row))
+    return _made(rows[0], secret_hashes=live) if rows else None
+
+
+def find_signing(tx: Connection, client_id: str) -> Client | None:
+    """A client by its id, with its keys; disabled ones included (nothing that they sign is taken)."""
+    rows, now = _WITH_KEYS.all(tx, {"sought": client_id}), clock.now()
+    live = [each for each in rows if each.jwk and (each.expires_at is None or each.expires_at > now)]
+    return _made(rows[0], keys=tuple(Held(each.kid, each.jwk) for each in live)) if rows else None
 
 
 def tidy(tx: Connection) -> int:
@@ -195,6 +220,61 @@ def tidy(tx: Connection) -> int:
 def secret_hash(secret: str) -> bytes:
     """SHA-256: enough for 256 random bits, which no one can guess whatever the speed of the hash."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+def _register(
+    tx: Connection,
+    party: str,
+    scopes: tuple[str, ...],
+    is_source: bool,
+    more: dict[str, Any],
+    redirect_uris: tuple[str, ...],
+) -> str:
+    allowed = SOURCE_SCOPES if is_source else INSTITUTION_SCOPES
+    if not scopes or (unknown := set(scopes) - set(allowed)):
+        raise Invalid(f"scopes must be of {', '.join(allowed)}", errors={"scope": sorted(unknown) if scopes else []})
+    if not is_source and not tx.scalar(select(institution.c.id).where(institution.c.id == party)):
+        raise NotFound(f"no institution {party}: `bureau institution list` shows them")
+    values: dict[str, Any] = {
+        "id": ids.new_id(),
+        "institution": None if is_source else party,
+        "source": party if is_source else None,
+        "scopes": " ".join(dict.fromkeys(scopes)),
+        "status": "active",
+        "created_at": clock.now(),
+        **more,
+    }
+    tx.execute(insert(client).values(values))
+    if is_source and redirect_uris:
+        raise Invalid("a source asks nobody for consent", errors={"redirect_uris": ["leave them out"]})
+    redirects.register(tx, values["id"], redirect_uris)
+    return str(values["id"])
+
+
+def _lock(tx: Connection, client_id: str, method: str) -> None:
+    """Have rotations of a client queue, so that never more secrets or keys live than may. Raises NotFound, Conflict."""
+    held = tx.scalar(select(client.c.auth_method).where(client.c.id == client_id).with_for_update())
+    if held is None:
+        raise NotFound(f"no client {client_id}")
+    if held != method:
+        needed = "new keys (jwks or jwks_uri)" if held == SIGNED else "no keys, it has a secret"
+        raise Conflict(f"the client authenticates by {held}: its rotation takes {needed}", slug="other-auth-method")
+
+
+def _made(row: Any, *, secret_hashes: tuple[bytes, ...] = (), keys: tuple[Held, ...] = ()) -> Client:
+    return Client(
+        client_id=row.id,
+        secret_hashes=secret_hashes,
+        auth_method=row.auth_method,
+        scopes=frozenset(row.scopes.split()),
+        active=row.status == "active",
+        networks=row.networks,
+        stopped=row.stopped,
+        refusal=_refusal(row),
+        keys=keys,
+        algorithms=frozenset((row.algorithms or " ".join(jose.ALGORITHMS)).split()),
+        dpop_bound=row.dpop_bound,
+    )
 
 
 def _give_secret(tx: Connection, client_id: str) -> str:
@@ -224,12 +304,6 @@ def _refusal(row: Any) -> NotPermitted | None:
     return None
 
 
-def _document(row: Any) -> dict[str, Any]:
-    shown = {"client_id": row.id, "institution": row.institution, "source": row.source, "scopes": row.scopes.split()}
-    more = {"status": row.status, "per_second": row.per_second, "created_at": clock.rfc3339(row.created_at)}
-    return {**shown, **more, "redirect_uris": [], "secrets": []}
-
-
 def _note(tx: Connection, event: Event, client_id: str, by: Act, **said: Any) -> None:
     of = said.pop("institution", None)
     if of is not None:
@@ -242,21 +316,23 @@ def _note(tx: Connection, event: Event, client_id: str, by: Act, **said: Any) ->
     )
 
 
-_WITH_PARTY = (
-    select(
-        client,
-        client_secret.c.hash,
-        client_secret.c.expires_at,
+def _with_party(*more: Any, of: Any) -> Prepared:
+    """Clients by id (`sought`) with their party and the switch that stops them, a row for each row of `of`."""
+    joined = (
+        client.outerjoin(of, of.c.client == client.c.id)
+        .outerjoin(institution, institution.c.id == client.c.institution)
+        .outerjoin(source, source.c.code == client.c.source)
+    )
+    party = (
         institution.c.status.label("institution_status"),
         source.c.status.label("source_status"),
         source.c.contract_until,
         func.coalesce(institution.c.networks, source.c.networks).label("networks"),
         switch.reading(client.c.id, client.c.institution).label("stopped"),
     )
-    .select_from(
-        client.outerjoin(client_secret, client_secret.c.client == client.c.id)
-        .outerjoin(institution, institution.c.id == client.c.institution)
-        .outerjoin(source, source.c.code == client.c.source)
-    )
-    .order_by(client_secret.c.created_at)
-)
+    sought = select(client, *more, *party).select_from(joined).where(client.c.id == bindparam("sought"))
+    return Prepared(sought.order_by(of.c.created_at))
+
+
+_WITH_SECRETS = _with_party(client_secret.c.hash, client_secret.c.expires_at, of=client_secret)
+_WITH_KEYS = _with_party(client_key.c.kid, client_key.c.jwk, client_key.c.expires_at, of=client_key)

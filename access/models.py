@@ -4,7 +4,21 @@
 Secrets are kept only as hashes, TOTP's encrypted.
 """
 
-from sqlalchemy import BigInteger, Column, Date, ForeignKey, Index, Integer, LargeBinary, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    false,
+    text,
+)
 
 from kernel.db import Instant, metadata
 
@@ -52,6 +66,8 @@ client = Table(
     Column("status", String(16), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("per_second", Integer),  # NULL: what is shipped (access/limits.py)
+    Column("algorithms", String(80)),  # space-separated: what it may sign with; NULL allows all that there are
+    Column("dpop_bound", Boolean, nullable=False, server_default=false()),  # gets no token but a bound one (RFC 9449)
 )
 
 client_secret = Table(
@@ -97,6 +113,47 @@ authorization_request = Table(
 )
 Index("ix_authorization_request_pushed_at", authorization_request.c.pushed_at)
 Index("ix_authorization_request_uscc_client", authorization_request.c.uscc, authorization_request.c.client)
+
+# The public keys of clients that sign, as JWKs under their thumbprints (RFC 7638).
+client_key = Table(
+    "client_key",
+    metadata,
+    Column("client", String(64), ForeignKey("client.id"), primary_key=True),
+    Column("thumbprint", String(64), primary_key=True),
+    Column("kid", String(200)),  # the client's own name for it
+    Column("jwk", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),  # set when others take its place
+)
+
+# Where a client publishes its keys. The worker fetches them; no request ever does.
+client_jwks = Table(
+    "client_jwks",
+    metadata,
+    Column("client", String(64), ForeignKey("client.id"), primary_key=True),
+    Column("uri", String(2000), nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("wished_at", Instant, nullable=False),  # when a kid that was not known last made it due
+    Column("fetched_at", Instant),  # the last time that it could be
+    Column("failures", Integer, nullable=False),  # since then
+    Column("fault", String(200)),  # of the last fetch
+)
+
+# What was used once (access/spent.py), few enough to need no index on `until`. Of proofs at resources a crash may
+# lose the last: the table is UNLOGGED.
+spent = Table(
+    "spent",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("until", Instant, nullable=False),
+)
+
+spent_proof = Table(
+    "spent_proof",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("until", Instant, nullable=False),
+)
 
 switch = Table(
     "switch",
@@ -193,6 +250,7 @@ token = Table(
     Column("session", String(36)),  # of people only: the session's name in lists
     Column("last_used_at", Instant),  # of people only, to the minute
     Column("consent", String(36)),  # bought by a code: good under this consent alone
+    Column("jkt", String(43)),  # thumbprint of the key that it is bound to (RFC 9449 §6)
 )
 Index("ix_token_expires_at", token.c.expires_at)
 _OF_PERSON = text("person IS NOT NULL")

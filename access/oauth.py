@@ -9,16 +9,25 @@ from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.integrations.flask_oauth2.requests import FlaskOAuth2Payload, FlaskOAuth2Request
 from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import grants
-from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError, UnsupportedGrantTypeError
+from authlib.oauth2.rfc6749.errors import (
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    UnsupportedGrantTypeError,
+)
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Flask, Response
 
-from access import authentication, authorizations, clients, pushing, tokens
+from access import authentication, authorizations, clients, pushing, spent, tokens
 from access.codes import AuthorizationCodeGrant, PkceS256, unspent
+from access.dpop import Proof
 from access.pushing import PushedRequests
-from kernel import db, ids
+from access.spent import Use
+from kernel import db, ids, jose
+from kernel.errors import BureauError
 
+AUTHENTICATING = ("token", "introspection", "revocation")  # endpoints where clients authenticate
 SCOPES = (*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES)
 
 
@@ -36,6 +45,8 @@ class Request(FlaskOAuth2Request):
     def __init__(self, request: flask.Request) -> None:
         super().__init__(request)
         self.payload = Parameters(request)
+        self.uses: list[Use] = []  # to be spent before anything is given
+        self.proof: Proof | None = None  # of the key that a token is to be bound to
 
 
 class UnknownGrant(UnsupportedGrantTypeError):
@@ -49,17 +60,36 @@ class Server(AuthorizationServer):
     def create_oauth2_request(self, request: Any) -> Request:
         return Request(flask.request)
 
-    def authenticate_client(self, request: Any, methods: Any = None, endpoint: str = "token") -> clients.Client:
-        return authentication.require_client(request)
+    def authenticate_client(self, request: Request, methods: Any = None, endpoint: str = "token") -> clients.Client:
+        """The client; at the token endpoint what it used is spent with the token that it gets, else here."""
+        client = authentication.require_client(request)
+        if endpoint != "token":
+            request.uses += [authentication.use_of(request.proof)] if request.proof is not None else []
+            spent.spend(request.uses)
+        return client
 
     def create_token_response(self, request: Any = None) -> Response:
+        """A token, or an error of RFC 6749 §5.2.
+
+        1. the DPoP proof, if one came: without a good nonce the client tries again, and no assertion is used up
+        2. the client, its grant, its scope (Authlib)
+        3. a client whose tokens are to be bound gets no other, nor does a code that was asked for with a key
+        4. the token is kept and all uses are spent, in one commit (`_save_token`)
+        Whatever fails after the client was known, what it used is spent.
+        """
         request = self.create_oauth2_request(request)
         try:
+            request.proof = authentication.offered_proof()
             grant = self.get_token_grant(request)
             grant.validate_token_request()
+            _require_binding(request)
             return self.handle_response(*grant.create_token_response())  # type: ignore[no-any-return]
         except OAuth2Error as error:
+            spent.burn(request.uses)
             return self.handle_error_response(request, error)  # type: ignore[no-any-return]
+        except BureauError:
+            spent.burn(request.uses)
+            raise
 
     def get_token_grant(self, request: Any) -> Any:
         if not request.payload.grant_type:
@@ -97,10 +127,12 @@ class Introspection(IntrospectionEndpoint):
         return {
             "active": True,
             "client_id": token.principal.client,
-            "token_type": "Bearer",
+            "token_type": "DPoP" if token.jkt else "Bearer",
             "scope": token.get_scope(),
+            "iss": flask.current_app.config["BUREAU_PUBLIC_URL"],
             "iat": int(token.issued_at.timestamp()),
             "exp": int(token.expires_at.timestamp()),
+            **({"cnf": {"jkt": token.jkt}} if token.jkt else {}),
         }
 
 
@@ -148,10 +180,21 @@ def metadata(issuer: str) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "authorization_details_types_supported": sorted(pushing.details_types),
-        "token_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
-        "introspection_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
-        "revocation_endpoint_auth_methods_supported": list(clients.AUTH_METHODS),
+        **{f"{each}_endpoint_auth_methods_supported": list(clients.AUTH_METHODS) for each in AUTHENTICATING},
+        **{f"{each}_endpoint_auth_signing_alg_values_supported": list(jose.ALGORITHMS) for each in AUTHENTICATING},
+        "dpop_signing_alg_values_supported": list(jose.ALGORITHMS),
     }
+
+
+def _require_binding(request: Request) -> None:
+    """Raise unless a proof came where one must, of the key that was named when a code was asked for (RFC 9449 §10)."""
+    held = getattr(request, "authorization_code", None)
+    if request.proof is not None:
+        request.uses.append(authentication.use_of(request.proof))
+    elif request.client.dpop_bound:
+        raise InvalidRequestError("the tokens of this client are bound to a key: send a DPoP proof")
+    if held is not None and held.dpop_jkt not in (None, request.proof and request.proof.jkt):
+        raise InvalidGrantError("the code was asked for with another key: send a DPoP proof of that one")
 
 
 def _require_token(request: Any) -> None:
@@ -165,16 +208,26 @@ def _query_token(token_string: str) -> tokens.Token | None:
         return tokens.find(reading, token_string)
 
 
-def _save_token(issued: dict[str, Any], request: Any) -> None:
-    """Keep a token; one that a code buys is bound to the consent, and spends the code in the same transaction."""
-    secret, scopes = issued["access_token"], frozenset(issued.get("scope", "").split())
-    client_id, life = request.client.client_id, tokens.CLIENT_TOKEN_LIFE
-    answered = getattr(request, "authorization_code", None)
+def _save_token(issued: dict[str, Any], request: Request) -> None:
+    """Keep what is about to be given, and spend what it was asked for with, in one commit; `issued` becomes the answer.
+
+    One that a code buys is bound to the consent, and spends the code too.
+    """
+    secret, scopes, jkt = issued["access_token"], frozenset(issued.get("scope", "").split()), None
+    if request.proof is not None:
+        issued["token_type"], jkt = "DPoP", request.proof.jkt
+    life, client_id = tokens.CLIENT_TOKEN_LIFE, request.client.client_id
+    held = getattr(request, "authorization_code", None)
+    if held is None:
+        tokens.store_spending(request.uses, secret, scopes, life, client_id, jkt)
+        return
     with db.transaction() as tx:
-        spent = answered is None or authorizations.spend_code(tx, answered, tokens.token_hash(secret))
-        if spent:
-            tokens.store(tx, secret, scopes, life, client_id=client_id, consent=answered and answered.consent)
-    if not spent:
+        for use in request.uses:
+            spent.spend_in(tx, use)
+        is_first = authorizations.spend_code(tx, held, tokens.token_hash(secret))
+        if is_first:
+            tokens.store(tx, secret, scopes, life, client_id=client_id, consent=held.consent, jkt=jkt)
+    if not is_first:
         raise unspent()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Response
 
-from access import clients, institutions, switch
+from access import client_lists, clients, institutions, switch
 from access.institutions import Terms
 from access.lifecycle import Act
 from access.parties_schemas import (
@@ -130,17 +130,10 @@ def close_institution(body: dict[str, Any], institution_id: str) -> Response:
 @blp.arguments(NewInstitutionClientSchema())
 @blp.response(201, SecretSchema)
 def add_client(body: dict[str, Any], institution_id: str) -> Response:
-    """Register a client of an institution; its secret is shown this once."""
+    """Register a client of an institution, with its keys, or with a secret that is shown this once."""
     with trail.recording() as tx:
-        added = clients.add(
-            tx,
-            institution_id,
-            tuple(body["scopes"]),
-            per_second=body.get("per_second"),
-            redirect_uris=tuple(body["redirect_uris"]),
-            by=by_caller(),
-        )
-    return json_response({"client_id": added[0], "client_secret": added[1]}, 201)
+        client_id, secret = clients.add_as_asked(tx, institution_id, body, by=by_caller())
+    return json_response({"client_id": client_id, "client_secret": secret}, 201)
 
 
 @blp.route("/institutions/<institution_id>/clients")
@@ -152,7 +145,7 @@ def list_clients(asked: dict[str, Any], institution_id: str) -> Response:
     before, limit = cursors.decode(asked.get("cursor")), asked["limit"]
     with db.reading() as reading:
         institutions.document(reading, institution_id)
-        page = clients.listed(reading, institution_id, before, limit)
+        page = client_lists.listed(reading, institution_id, before, limit)
     return json_response({"clients": page, "next_cursor": _next(page, limit, "client_id")})
 
 
@@ -164,7 +157,7 @@ def limit_client(body: dict[str, Any], client_id: str) -> Response:
     """Set a client's own limit of requests a second."""
     with trail.recording() as tx:
         clients.limit(tx, client_id, body["per_second"], by_caller())
-        return json_response(clients.document(tx, client_id))
+        return json_response(client_lists.document(tx, client_id))
 
 
 @blp.route("/clients/<client_id>/redirect-uris", methods=["PUT"])
@@ -175,7 +168,7 @@ def redirect_client(body: dict[str, Any], client_id: str) -> Response:
     """Replace the addresses to which an enterprise's answer may be sent."""
     with trail.recording() as tx:
         clients.redirect_to(tx, client_id, tuple(body["redirect_uris"]), by_caller())
-        return json_response(clients.document(tx, client_id))
+        return json_response(client_lists.document(tx, client_id))
 
 
 @blp.route("/clients/<client_id>/rotate", methods=["POST"])
@@ -183,9 +176,12 @@ def redirect_client(body: dict[str, Any], client_id: str) -> Response:
 @blp.arguments(RotationSchema())
 @blp.response(200, SecretSchema)
 def rotate_client(body: dict[str, Any], client_id: str) -> Response:
-    """Give a client a new secret, shown this once; the one before works on for the overlap."""
+    """Give a client a new secret, shown this once, or other keys; what it had works on for the overlap."""
+    overlap, keys = timedelta(hours=body["overlap_hours"]), clients.keys_as_asked(body)
     with trail.recording() as tx:
-        secret = clients.rotate(tx, client_id, timedelta(hours=body["overlap_hours"]), by_caller())
+        if keys is not None:
+            clients.rotate_keys(tx, client_id, keys, overlap, by_caller())
+        secret = clients.rotate(tx, client_id, overlap, by_caller()) if keys is None else None
     return json_response({"client_id": client_id, "client_secret": secret})
 
 
@@ -196,7 +192,7 @@ def disable_client(client_id: str) -> Response:
     """Disable a client; its secrets and tokens fail from the next request on."""
     with trail.recording() as tx:
         clients.disable(tx, client_id, by_caller())
-        return json_response(clients.document(tx, client_id))
+        return json_response(client_lists.document(tx, client_id))
 
 
 @blp.route("/clients/<client_id>/enable", methods=["POST"])
@@ -206,7 +202,7 @@ def enable_client(client_id: str) -> Response:
     """Take a disabling back."""
     with trail.recording() as tx:
         clients.enable(tx, client_id, by_caller())
-        return json_response(clients.document(tx, client_id))
+        return json_response(client_lists.document(tx, client_id))
 
 
 @blp.route("/switches", methods=["POST"])

@@ -5,8 +5,9 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from access import clients, lifecycle, redirects, switch
+from access import client_keys, clients, lifecycle, redirects, switch
 from access.institutions import KINDS, MAX_PER_DAY, MAX_PER_SECOND, PRODUCTS, PURPOSES
+from kernel import jose
 from kernel.cursors import MAX_PAGE_ROWS
 
 MAX_NETWORKS = 64
@@ -120,9 +121,27 @@ def _redirect_uris(**options: Any) -> Any:
     return fields.List(uri, validate=validate.Length(0, redirects.MOST), metadata={"description": told}, **options)
 
 
-class NewClientSchema(Schema):
+class KeysSchema(Schema):
+    """The keys of a client that signs: one of the two."""
+
+    jwks = fields.Dict(metadata={"description": "a JWK set (RFC 7517) of public keys"})
+    jwks_uri = fields.String(
+        validate=validate.Length(1, client_keys.MOST_URI), metadata={"description": "where the client publishes them"}
+    )
+
+
+class NewClientSchema(KeysSchema):
     scopes = fields.List(fields.String(validate=validate.Length(1, 40)), required=True, validate=validate.Length(1, 8))
     per_second = _limit(MAX_PER_SECOND, "its own limit; null: what is shipped")
+    auth_method = fields.String(load_default=clients.SECRET, validate=validate.OneOf(clients.AUTH_METHODS))
+    algorithms = fields.List(
+        fields.String(validate=validate.OneOf(jose.ALGORITHMS)),
+        validate=validate.Length(0, len(jose.ALGORITHMS)),
+        metadata={"description": "what it may sign with; left out: what its keys can"},
+    )
+    dpop_bound = fields.Boolean(
+        load_default=False, metadata={"description": "it gets only tokens that are bound to a key (RFC 9449)"}
+    )
 
 
 class NewInstitutionClientSchema(NewClientSchema):
@@ -137,23 +156,31 @@ class ClientLimitSchema(Schema):
     per_second = fields.Integer(required=True, strict=True, allow_none=True, validate=validate.Range(0, MAX_PER_SECOND))
 
 
-class RotationSchema(Schema):
+class RotationSchema(KeysSchema):
     overlap_hours = fields.Integer(
         load_default=int(clients.OVERLAP.total_seconds()) // 3600,
         strict=True,
         validate=validate.Range(0, clients.MAX_OVERLAP_HOURS),
-        metadata={"description": "how long the secret before works on; 0: not at all"},
+        metadata={"description": "how long what it had before works on; 0: not at all"},
     )
 
 
 class SecretSchema(Schema):
     client_id = fields.String(required=True)
-    client_secret = fields.String(required=True, metadata={"description": "shown once"})
+    client_secret = fields.String(
+        required=True, allow_none=True, metadata={"description": "shown once; null for a client that signs"}
+    )
 
 
 class LiveSecretSchema(Schema):
     created_at = fields.String(required=True)
     expires_at = fields.String(required=True, allow_none=True)
+
+
+class LiveKeySchema(LiveSecretSchema):
+    thumbprint = fields.String(required=True, metadata={"description": "RFC 7638"})
+    kid = fields.String(required=True, allow_none=True)
+    kty = fields.String(required=True)
 
 
 class ClientSchema(Schema):
@@ -165,7 +192,14 @@ class ClientSchema(Schema):
     per_second = fields.Integer(required=True, allow_none=True)
     created_at = fields.String(required=True)
     redirect_uris = _redirect_uris(required=True)
+    auth_method = fields.String(required=True)
+    algorithms = fields.List(fields.String(), required=True)
+    dpop_bound = fields.Boolean(required=True)
     secrets = fields.List(fields.Nested(LiveSecretSchema), required=True)
+    keys = fields.List(fields.Nested(LiveKeySchema), required=True)
+    jwks_uri = fields.String(required=True, allow_none=True)
+    jwks_fetched_at = fields.String(required=True, allow_none=True)
+    jwks_fault = fields.String(required=True, allow_none=True, metadata={"description": "of the last fetch"})
 
 
 class ClientListSchema(Schema):

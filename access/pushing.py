@@ -15,8 +15,9 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import TokenEndpoint
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError, UnauthorizedClientError
 
-from access import authorizations, clients, redirects
+from access import authentication, authorizations, clients, redirects
 from access.authorizations import Asked
+from access.dpop import Proof
 from kernel import db
 from kernel.errors import Invalid
 
@@ -43,15 +44,16 @@ class PushedRequests(TokenEndpoint):
     ENDPOINT_NAME = "pushed_authorization_request"
 
     def create_endpoint_response(self, request: Any) -> tuple[int, Any, list[tuple[str, str]]]:
+        request.proof = authentication.offered_proof()
         client = self.authenticate_endpoint_client(request)
-        asked = checked(client, request.form)
+        asked = checked(client, request.form, request.proof)
         with db.transaction() as tx:
             request_uri = authorizations.push(tx, asked)
         body = {"request_uri": request_uri, "expires_in": int(authorizations.PUSHED_LIFE.total_seconds())}
         return 201, body, [("Content-Type", "application/json"), ("Cache-Control", "no-cache, no-store")]
 
 
-def checked(client: clients.Client, form: Any) -> Asked:
+def checked(client: clients.Client, form: Any, proof: Proof | None = None) -> Asked:
     """What the form asks for; raises OAuth2Error at the first fault."""
     if "request_uri" in form:
         raise InvalidRequestError("a push carries no request_uri")
@@ -75,7 +77,7 @@ def checked(client: clients.Client, form: Any) -> Asked:
         state=_state(form),
         scope=_scope(client, form),
         code_challenge=_challenge(form),
-        dpop_jkt=_thumbprint(form),
+        dpop_jkt=_thumbprint(form, proof),
         details=_details(form.get("authorization_details", "")),
     )
 
@@ -103,11 +105,14 @@ def _challenge(form: Any) -> str:
     return challenge
 
 
-def _thumbprint(form: Any) -> str | None:
+def _thumbprint(form: Any, proof: Proof | None) -> str | None:
+    """The key that the token will be bound to: named, or shown by a proof (RFC 9449 §10.1), or both alike."""
     thumbprint: str | None = form.get("dpop_jkt")
     if thumbprint is not None and not _S256.fullmatch(thumbprint):
         raise InvalidRequestError("dpop_jkt is a JWK thumbprint (RFC 7638): 43 characters")
-    return thumbprint
+    if proof is not None and thumbprint not in (None, proof.jkt):
+        raise InvalidRequestError("dpop_jkt is not the key of the DPoP proof")
+    return proof.jkt if proof is not None else thumbprint
 
 
 def _details(text: str) -> Mapping[str, Any]:

@@ -34,8 +34,9 @@ blp = Blueprint("access", __name__, description="Tokens and sessions")
 def issue_token() -> Response:
     """Get an access token: a client's own (RFC 6749 §4.4), or what a code buys (§4.1.3).
 
-    The client authenticates with HTTP Basic; the token is opaque and lives 300 seconds. One that a code bought is
-    good for the one consent that `authorization_details` tells of.
+    The client authenticates with HTTP Basic or by signing (private_key_jwt). The token is opaque and lives 300
+    seconds; with a header DPoP (RFC 9449) it is bound to the proof's key. One that a code bought is good for the one
+    consent that `authorization_details` tells of.
     """
     return oauth.server.create_token_response()
 

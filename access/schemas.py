@@ -3,6 +3,7 @@
 
 from marshmallow import EXCLUDE, Schema, fields, validate
 
+from access import assertions
 from kernel.cursors import MAX_PAGE_ROWS
 
 
@@ -40,11 +41,22 @@ class SessionListSchema(Schema):
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class TokenRequestSchema(Schema):
-    """RFC 6749 §4.4.2 and §4.1.3; unknown parameters are ignored (§3.2)."""
+class AuthenticatedSchema(Schema):
+    """What a form carries where the client signs (RFC 7521 §4.2); unknown parameters are ignored (RFC 6749 §3.2)."""
 
     class Meta:
         unknown = EXCLUDE
+
+    client_id = fields.String(metadata={"description": "not needed; where it is sent it must be the assertion's"})
+    client_assertion_type = fields.String(validate=validate.OneOf((assertions.TYPE,)))
+    client_assertion = fields.String(
+        validate=validate.Length(1, assertions.MOST_BYTES),
+        metadata={"description": "private_key_jwt (RFC 7523); without it HTTP Basic counts"},
+    )
+
+
+class TokenRequestSchema(AuthenticatedSchema):
+    """RFC 6749 §4.4.2 and §4.1.3."""
 
     grant_type = fields.String(required=True, validate=validate.OneOf(("client_credentials", "authorization_code")))
     scope = fields.String(metadata={"description": "space-separated; default: all that the client is registered for"})
@@ -53,11 +65,8 @@ class TokenRequestSchema(Schema):
     code_verifier = fields.String(metadata={"description": "with a code (RFC 7636)"})
 
 
-class PushedRequestSchema(Schema):
+class PushedRequestSchema(AuthenticatedSchema):
     """RFC 9126 §2.1; unknown parameters are ignored."""
-
-    class Meta:
-        unknown = EXCLUDE
 
     response_type = fields.String(required=True, validate=validate.OneOf(("code",)))
     redirect_uri = fields.String(required=True, metadata={"description": "registered, character by character"})
@@ -83,7 +92,7 @@ class PushedSchema(Schema):
 
 class TokenSchema(Schema):
     access_token = fields.String(required=True)
-    token_type = fields.String(required=True)
+    token_type = fields.String(required=True, validate=validate.OneOf(("Bearer", "DPoP")))
     expires_in = fields.Integer(required=True, metadata={"description": "seconds"})
     scope = fields.String(required=True)
     authorization_details = fields.List(
@@ -92,12 +101,15 @@ class TokenSchema(Schema):
     )
 
 
-class TokenReferenceSchema(Schema):
-    class Meta:
-        unknown = EXCLUDE
-
+class TokenReferenceSchema(AuthenticatedSchema):
     token = fields.String(required=True)
     token_type_hint = fields.String()
+
+
+class ConfirmationSchema(Schema):
+    """RFC 9449 §6.2."""
+
+    jkt = fields.String(required=True, metadata={"description": "the key's thumbprint (RFC 7638)"})
 
 
 class IntrospectionSchema(Schema):
@@ -107,8 +119,10 @@ class IntrospectionSchema(Schema):
     client_id = fields.String()
     token_type = fields.String()
     scope = fields.String()
+    iss = fields.String()
     iat = fields.Integer()
     exp = fields.Integer()
+    cnf = fields.Nested(ConfirmationSchema, metadata={"description": "of a token that is bound to a key"})
 
 
 class MetadataSchema(Schema):
@@ -132,6 +146,10 @@ class MetadataSchema(Schema):
     token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     introspection_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
+    token_endpoint_auth_signing_alg_values_supported = fields.List(fields.String(), required=True)
+    introspection_endpoint_auth_signing_alg_values_supported = fields.List(fields.String(), required=True)
+    revocation_endpoint_auth_signing_alg_values_supported = fields.List(fields.String(), required=True)
+    dpop_signing_alg_values_supported = fields.List(fields.String(), required=True)
 
 
 class JwksSchema(Schema):

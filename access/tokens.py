@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bearer tokens: 256 random bits, stored as their SHA-256, looked up with their holder in one statement.
+"""Access tokens: 256 random bits, stored as their SHA-256, looked up with their holder in one statement.
 
 Opaque on purpose: verifying a signature would cost about as much as the lookup, and a lookup makes revocation,
 a disabled client and a suspended institution take effect at the next request.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from authlib.oauth2.rfc6750 import BearerTokenValidator
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ARRAY, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql
 
-from access import networks, sources, switch
+from access import sources, spent, switch
 from access.institutions import standing
 from access.models import client, institution, person, source, token
+from access.models import spent as spending
+from access.spent import Use
 from kernel import clock, db, ids
 from kernel.auth import Principal
 from kernel.prepared import Prepared
@@ -37,6 +40,7 @@ class Token:
     last_used_at: datetime | None = None  # of sessions only
     networks: str | None = None  # where its holder may call from
     stopped: str | None = None  # the switch that stops its holder
+    jkt: str | None = None  # thumbprint of the key that it is bound to (RFC 9449)
 
     def get_scope(self) -> str:
         return " ".join(sorted(self.principal.scopes))
@@ -52,26 +56,6 @@ class Token:
 
     def check_client(self, asking: Any) -> bool:
         return self.principal.client is not None and self.principal.client == asking.get_client_id()
-
-
-class Validator(BearerTokenValidator):
-    """What `app` plugs into `kernel.auth.protector` at start."""
-
-    def authenticate_token(self, token_string: str) -> Token | None:
-        with db.reading() as reading:
-            found = find(reading, token_string)
-        if found is not None and found.last_used_at is not None and not (found.ended or found.is_expired()):
-            _touch(found.principal.token, found.last_used_at)
-        return found
-
-    def validate_token(self, token: Token | None, scopes: Any, request: Any, **more: Any) -> None:
-        """Beside what RFC 6750 asks: no switch stops the client, and it calls from where it may."""
-        super().validate_token(token, scopes, request, **more)
-        if token is not None and token.principal.client is not None:
-            if token.stopped is not None:
-                raise switch.refusal(token.stopped)
-            if token.networks:
-                networks.require_allowed(token.networks, networks.of_caller())
 
 
 def issue(
@@ -95,22 +79,31 @@ def store(
     client_id: str | None = None,
     username: str | None = None,
     consent: str | None = None,
+    jkt: str | None = None,
 ) -> tuple[str, datetime]:
     """Keep a token that was just made, as its hash. Returns it with its expiry."""
-    now = clock.now()
-    values = {
-        "hash": token_hash(secret),
-        "client": client_id,
-        "person": username,
-        "scopes": " ".join(sorted(scopes)),
-        "issued_at": now,
-        "expires_at": now + life,
-        "session": ids.new_id() if username else None,
-        "last_used_at": now if username else None,
-        "consent": consent,
-    }
+    values = {**_values(secret, scopes, life, client_id, username, jkt), "consent": consent}
     tx.execute(insert(token), values)
-    return secret, now + life
+    return secret, values["expires_at"]
+
+
+def store_spending(
+    uses: Sequence[Use], secret: str, scopes: frozenset[str], life: timedelta, client_id: str, jkt: str | None
+) -> None:
+    """Keep a client's token and spend what it was asked for with, both durably or neither.
+
+    Raises the error of a use that was spent before. On PostgreSQL one statement, hence one round trip and one flush.
+    """
+    values = _values(secret, scopes, life, client_id, None, jkt)
+    with db.single_write() as tx:
+        if tx.dialect.name == "postgresql":
+            asked = {"keys": [use.key for use in uses], "untils": [use.until for use in uses]}
+            fresh = {row.key for row in _STORE_SPENDING.all(tx, {**asked, **values})}
+            spent.require_all(uses, fresh)
+        else:
+            for use in uses:
+                spent.spend_in(tx, use)
+            tx.execute(insert(token), values)
 
 
 def find(tx: Connection, secret: str) -> Token | None:
@@ -142,7 +135,14 @@ def find(tx: Connection, secret: str) -> Token | None:
     last_used_at = (row.last_used_at or row.issued_at) if row.person else None
     idle = last_used_at is not None and last_used_at + IDLE_LIFE <= clock.now()
     ended = idle or row.revoked_at is not None or holder_status != "active" or row.status == "closed"
-    return Token(principal, row.issued_at, row.expires_at, ended, last_used_at, row.networks, row.stopped)
+    return Token(principal, row.issued_at, row.expires_at, ended, last_used_at, row.networks, row.stopped, row.jkt)
+
+
+def touch(hashed: str | None, last_used_at: datetime) -> None:
+    """Note that a session is in use: once a minute, so that reading stays reading."""
+    if hashed is not None and clock.now() - last_used_at >= TOUCHED_EVERY:
+        with db.transaction() as tx:
+            tx.execute(update(token).where(token.c.hash == bytes.fromhex(hashed)).values(last_used_at=clock.now()))
 
 
 def revoke(tx: Connection, hashed: bytes) -> None:
@@ -159,13 +159,39 @@ def token_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _touch(hashed: str | None, last_used_at: datetime) -> None:
-    """Note that a session is in use: once a minute, so that reading stays reading."""
-    if hashed is not None and clock.now() - last_used_at >= TOUCHED_EVERY:
-        with db.transaction() as tx:
-            tx.execute(update(token).where(token.c.hash == bytes.fromhex(hashed)).values(last_used_at=clock.now()))
+def _values(
+    secret: str, scopes: frozenset[str], life: timedelta, client_id: str | None, username: str | None, jkt: str | None
+) -> dict[str, Any]:
+    now = clock.now()
+    return {
+        "hash": token_hash(secret),
+        "client": client_id,
+        "person": username,
+        "scopes": " ".join(sorted(scopes)),
+        "issued_at": now,
+        "expires_at": now + life,
+        "session": ids.new_id() if username else None,
+        "last_used_at": now if username else None,
+        "jkt": jkt,
+    }
 
 
+def _storing_and_spending() -> Prepared:
+    """Take all uses that are fresh, and keep the token if all of them are; returns the fresh ones' keys."""
+    keys, untils = (
+        bindparam(name, type_=ARRAY(of.type)) for name, of in (("keys", spending.c.key), ("untils", spending.c.until))
+    )
+    offered = func.unnest(keys, untils).table_valued("key", "until").render_derived(name="offered")
+    taken: Any = postgresql.insert(spending).from_select(["key", "until"], select(offered.c.key, offered.c.until))
+    fresh = taken.on_conflict_do_nothing().returning(spending.c.key).cte("fresh")
+    stored = ("hash", "client", "scopes", "issued_at", "expires_at", "jkt")
+    kept = select(*(bindparam(name, type_=token.c[name].type) for name in stored))
+    all_fresh = select(func.count()).select_from(fresh).scalar_subquery() == func.cardinality(keys)
+    storing = insert(token).from_select(stored, kept.where(all_fresh)).cte("storing")
+    return Prepared(select(fresh.c.key).add_cte(storing))
+
+
+_STORE_SPENDING = _storing_and_spending()
 _WITH_HOLDER = Prepared(
     select(
         token.c.client,
@@ -176,6 +202,7 @@ _WITH_HOLDER = Prepared(
         token.c.revoked_at,
         token.c.last_used_at,
         token.c.consent,
+        token.c.jkt,
         client.c.status.label("client_status"),
         client.c.source,
         client.c.per_second.label("client_per_second"),

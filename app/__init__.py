@@ -10,7 +10,7 @@ from access import oauth, parties_routes, people_routes, pushing
 from access import pages as access_pages
 from access import routes as access_routes
 from access.networks import Network
-from access.tokens import Validator
+from access.presented import BoundValidator, Validator
 from app import docs, health, metrics, openapi, roots
 from app.config import Settings
 from audit import log_routes, review_routes, reward_routes, trust
@@ -94,6 +94,7 @@ def create_app(
     pages.install(app)
     oauth.install(app)
     auth.protector.register_token_validator(Validator())
+    auth.protector.register_token_validator(BoundValidator())
     pushing.details_types[credit_query.TYPE] = credit_query.read
     screens.use_names(directory.name_of)
     api = web.Api(app)

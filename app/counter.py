@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done at the bureau's own counter: acts of the command line, each an entry with channel `counter`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -39,14 +39,13 @@ def refuse_overwrite(settings: Settings) -> SettingError:
     return SettingError(f"there is a bureau already in {settings.home} or its database: nothing was changed")
 
 
-def add_client(
-    party: str, scopes: tuple[str, ...], per_second: int | None = None, redirect_uris: tuple[str, ...] = ()
-) -> tuple[str, str]:
-    """Register a client of an institution (its id) or a source (its catalogue code). Returns id and secret."""
+def add_client(party: str, asked: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Register a client of an institution (its id) or a source (its catalogue code). Returns id and secret.
+
+    `asked` as `clients.add_as_asked` takes it.
+    """
     with trail.recording() as tx:
-        is_source = party in catalogue.current().sources
-        more: Any = {"per_second": per_second, "redirect_uris": redirect_uris}
-        return clients.add(tx, party, scopes, is_source=is_source, **more)
+        return clients.add_as_asked(tx, party, asked, is_source=party in catalogue.current().sources)
 
 
 def require_source(code: str) -> None:

@@ -81,8 +81,16 @@ HEADERS = {
 }
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 SECURITY = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "an access token or a session's token"},
-    "client": {"type": "http", "scheme": "basic", "description": "client id and secret (RFC 6749 §2.3.1)"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "an access token or a session's token; if bound to a key, sent as DPoP (RFC 9449)",
+    },
+    "client": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "client id and secret (RFC 6749 §2.3.1); or an assertion in the form (RFC 7523)",
+    },
 }
 OAUTH_ERROR = {
     "description": "An error of RFC 6749 §5.2",

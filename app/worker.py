@@ -9,7 +9,7 @@ from datetime import date, timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from access import authorizations, clients, limits, lockout, tokens
+from access import authorizations, client_keys, clients, limits, lockout, spent, tokens
 from audit import statements
 from bureau import compaction, removal
 from bureau.publications import latest, turn
@@ -47,6 +47,8 @@ def work_once(swept: int = 0) -> int:
             tokens.tidy(tx, KEEP_TOKENS)
             lockout.tidy(tx)
             clients.tidy(tx)
+            client_keys.tidy(tx)
+            spent.tidy(tx)
             limits.tidy(tx)
             outbox.tidy(tx)
         with db.reading() as reading:

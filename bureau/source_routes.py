@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response
 
-from access import clients, sources
+from access import client_lists, clients, sources
 from access.parties_routes import by_caller
 from access.parties_schemas import (
     ActSchema,
@@ -124,11 +124,10 @@ def close_source(body: dict[str, Any], code: str) -> Response:
 @blp.arguments(NewClientSchema())
 @blp.response(201, SecretSchema)
 def add_source_client(body: dict[str, Any], code: str) -> Response:
-    """Register a client of a source; its secret is shown this once."""
+    """Register a client of a source, with its keys, or with a secret that is shown this once."""
     _require_known(code)
     with trail.recording() as tx:
-        limit, scopes = body.get("per_second"), tuple(body["scopes"])
-        client_id, secret = clients.add(tx, code, scopes, is_source=True, per_second=limit, by=by_caller())
+        client_id, secret = clients.add_as_asked(tx, code, body, is_source=True, by=by_caller())
     return json_response({"client_id": client_id, "client_secret": secret}, 201)
 
 
@@ -141,7 +140,7 @@ def list_source_clients(asked: dict[str, Any], code: str) -> Response:
     _require_known(code)
     before, limit = cursors.decode(asked.get("cursor")), asked["limit"]
     with db.reading() as reading:
-        page = clients.listed(reading, code, before, limit)
+        page = client_lists.listed(reading, code, before, limit)
     next_cursor = cursors.encode(page[-1]["client_id"]) if len(page) == limit else None
     return json_response({"clients": page, "next_cursor": next_cursor})
 

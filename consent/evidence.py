@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey, import_key
+from joserfc.jwk import KeySet, import_key
 from joserfc.jws import JWSRegistry
 from joserfc.registry import HeaderParameter
 from sqlalchemy import Connection, func, insert, select, update
@@ -22,8 +22,9 @@ from audit import trail
 from audit.events import Event
 from consent.consents import Act
 from consent.models import enterprise_key
-from kernel import canonical, clock
+from kernel import canonical, clock, jose
 from kernel.errors import Conflict, Invalid, NotFound
+from kernel.jose import Unacceptable
 
 ALGORITHMS = ("ES256", "PS256", "Ed25519")
 MOST_KEYS = 20  # live ones of an enterprise
@@ -36,7 +37,10 @@ def register(tx: Connection, uscc: str, jwk: Mapping[str, Any], act: Act) -> dic
 
     Raises Invalid for a private, weak or unknown key, Conflict where it is registered or MOST_KEYS are.
     """
-    key = _public(jwk)
+    try:
+        key = jose.public_key(jwk)
+    except Unacceptable as error:
+        raise _bad_key(f"send {error}") from error
     kid, now = key.thumbprint(), clock.now()
     live = enterprise_key.c.uscc == uscc, enterprise_key.c.retired_at.is_(None)
     if (tx.scalar(select(func.count()).where(*live)) or 0) >= MOST_KEYS:
@@ -84,23 +88,6 @@ def verified(tx: Connection, uscc: str, sent: Mapping[str, Any], now: datetime) 
     if abs(now.timestamp() - found.protected["iat"]) > FRESH.total_seconds():
         raise _unverified(f"iat must lie within {FRESH.total_seconds():.0f} seconds of now")
     return {**evidence, "kid": found.protected.get("kid"), "signed": signed}
-
-
-def _public(jwk: Mapping[str, Any]) -> ECKey | OKPKey | RSAKey:
-    wrong = "send the public JWK of a P-256, Ed25519 or RSA (2048 bits or more) key"
-    if jwk.get("kty") not in ("EC", "OKP", "RSA"):
-        raise _bad_key(wrong)
-    try:
-        key = import_key(dict(jwk))
-    except (JoseError, ValueError, TypeError, KeyError) as error:
-        raise _bad_key(wrong) from error
-    if not isinstance(key, ECKey | OKPKey | RSAKey) or key.is_private:
-        raise _bad_key(wrong)
-    curve = key.as_dict(private=False).get("crv")
-    strong = key.raw_value.key_size >= 2048 if isinstance(key, RSAKey) else curve in ("P-256", "Ed25519")
-    if not strong:
-        raise _bad_key(wrong)
-    return key
 
 
 def _bad_key(told: str) -> Invalid:

@@ -25,7 +25,7 @@ from kernel.errors import BureauError, SettingError
 from kernel.models import purpose_key
 
 KEY_BYTES = 32
-PURPOSES = ("records", "rejects", "marks", "people", "signing", "screening", "webhooks")
+PURPOSES = ("records", "rejects", "marks", "people", "signing", "screening", "webhooks", "tokens")
 _ROOT_HEADERS = {b"bureau-root-key-v1": AES_256_GCM, b"bureau-root-key-sm4-v1": ciphers.SM4_GCM}
 _ROOT_FILE = re.compile(rb"(bureau-root-key(?:-sm4)?-v1)\n([0-9a-f]{%d})\s*" % (2 * KEY_BYTES))
 
@@ -146,7 +146,7 @@ def open_purpose_keys(tx: Connection, root: Root) -> dict[str, dict[int, Key]]:
     for row in tx.execute(select(purpose_key).order_by(purpose_key.c.version)).all():
         opened.setdefault(row.purpose, {})[row.version] = _unwrapped(root, row)
     if missing := set(PURPOSES) - set(opened):
-        raise SettingError(f"the database has no key for {', '.join(sorted(missing))}: run `bureau init`")
+        raise SettingError(f"the database has no key for {', '.join(sorted(missing))}: run `bureau upgrade`")
     return opened
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import BadRequest, HTTPException, UnprocessableEntity, UnsupportedMediaType
 
-from kernel import auth, errors, ids
+from kernel import auth, errors, ids, jose
 
 MAX_BODY_BYTES = 64 * 1024  # of a JSON request; deliveries state their own limit
 STATUS = {
@@ -40,6 +40,11 @@ STATUS = {
 }
 RETRY_AFTER_S = {409: 1, 503: 2}
 # Where the library's name for a status is not ours.
+_TOKEN_ERRORS = {
+    "insufficient-scope": "insufficient_scope",
+    "use-dpop-nonce": "use_dpop_nonce",
+    "invalid-dpop-proof": "invalid_dpop_proof",
+}
 _SLUGS = {413: errors.TooLarge.slug, 422: errors.Invalid.slug, 500: errors.BureauError.slug}
 
 # U+0000 in a JSON text can only be written so; the backslash itself must not be an escaped one.
@@ -271,6 +276,8 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = request_id()
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
+    if nonce := g.get("dpop_nonce"):
+        response.headers["DPoP-Nonce"] = nonce
     if told := g.get("limits"):
         policies = [f'"{each.name}";q={each.quota};w={each.window}' for each in told]
         response.headers["RateLimit-Policy"] = ", ".join(policies)
@@ -288,19 +295,31 @@ def status_of(error: errors.BureauError) -> int:
     return next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
 
 
+def tell_nonce(nonce: str) -> None:
+    """Have the present request's answer, whatever it will be, carry the nonce for DPoP proofs to come (RFC 9449 §8)."""
+    g.dpop_nonce = nonce
+
+
 def _dress(error: errors.BureauError) -> Response:
     status = status_of(error)
     headers = {}
-    if status == 401:
-        reason = "" if error.slug == "missing-token" else ', error="invalid_token"'
-        headers["WWW-Authenticate"] = f'Bearer realm="bureau"{reason}'
-    elif error.slug == "insufficient-scope":
-        headers["WWW-Authenticate"] = 'Bearer realm="bureau", error="insufficient_scope"'
+    if status == 401 or error.slug == "insufficient-scope":
+        headers["WWW-Authenticate"] = _challenge(error.slug)
     elif isinstance(error, errors.TooMany):
         headers["Retry-After"] = str(error.retry_after_s)
     if status >= 500:
         log.error("request failed", request=request_id(), path=request.path, problem=error.slug)
     return problem(status, error.slug, error.detail, headers, **error.extra)
+
+
+def _challenge(slug: str) -> str:
+    """How to authenticate (RFC 6750 §3, RFC 9449 §7.1): the scheme that was used, with the error; else both."""
+    algorithms = f'algs="{" ".join(jose.ALGORITHMS)}"'
+    reason = "" if slug == "missing-token" else f', error="{_TOKEN_ERRORS.get(slug, "invalid_token")}"'
+    if request.headers.get("Authorization", "").lower().startswith("dpop "):
+        return f'DPoP realm="bureau"{reason}, {algorithms}'
+    also = f', DPoP realm="bureau", {algorithms}' if slug in ("missing-token", "token-is-bound") else ""
+    return f'Bearer realm="bureau"{reason}{also}'
 
 
 def log_database_failure(error: DBAPIError | PoolTimeout) -> None:

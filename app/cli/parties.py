@@ -2,18 +2,37 @@
 """Commands about institutions and the OAuth2 clients of institutions and sources."""
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 
-from access import clients, institutions, lifecycle
+from access import client_keys, client_lists, clients, institutions, lifecycle
 from access.institutions import MAX_PER_DAY, MAX_PER_SECOND, PRODUCTS, PURPOSES
 from app import counter
 from app.commands import Names, Text, as_json, command, main, say
 from audit import trail
-from kernel import db
+from kernel import db, jose
 
 NOTHING = "-"  # on the command line: take away what is set
+
+
+class JwksFile(click.ParamType[Any]):
+    """A file that holds a JWK set, or a single JWK."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        try:
+            document = orjson.loads(Path(value).read_bytes())
+        except (OSError, orjson.JSONDecodeError) as error:
+            self.fail(f"{value}: {error.strerror if isinstance(error, OSError) else 'not JSON'}", param, ctx)
+        if not isinstance(document, dict):
+            self.fail(f"{value} holds no JWK set", param, ctx)
+        return {"keys": [document]} if "kty" in document else document
 
 
 @main.group("institution")
@@ -81,16 +100,17 @@ def set_institution(institution: str, as_json: bool, **given: Any) -> None:
 @click.argument("party", metavar="INSTITUTION|SOURCE")
 @click.option("--scope", required=True, help="Comma- or space-separated scopes.")
 @click.option("--auth", type=click.Choice(clients.AUTH_METHODS), default="client_secret_basic", show_default=True)
+@click.option("--jwks", type=JwksFile(), help="With private_key_jwt: a file with its public keys.")
+@click.option("--jwks-uri", type=Text(client_keys.MOST_URI), help="With private_key_jwt: where it publishes them.")
+@click.option("--alg", "algorithms", type=Names(jose.ALGORITHMS), help="What it may sign with; default: all that fit.")
+@click.option("--dpop", "dpop_bound", is_flag=True, help="It gets only tokens that are bound to a key (RFC 9449).")
 @click.option("--per-second", type=click.IntRange(0, MAX_PER_SECOND), help="Its own limit; default: what is shipped.")
 @click.option("--redirect-uri", "redirect_uris", multiple=True, help="Where an enterprise's answer may be sent.")
 @as_json
-def add_client(
-    party: str, scope: str, auth: str, per_second: int | None, redirect_uris: tuple[str, ...], as_json: bool
-) -> None:
-    """Register a client; its secret is shown once."""
-    del auth  # one method so far
-    scopes = tuple(scope.replace(",", " ").split())
-    _show_secret(*counter.add_client(party, scopes, per_second, redirect_uris), as_json)
+def add_client(party: str, scope: str, auth: str, as_json: bool, **asked: Any) -> None:
+    """Register a client; its secret, if it has one, is shown once."""
+    asked |= {"scopes": scope.replace(",", " ").split(), "auth_method": auth}
+    _show_secret(*counter.add_client(party, asked), as_json)
 
 
 @command(client_group, "redirect")
@@ -106,13 +126,18 @@ def redirect_client(client_id: str, redirect_uris: tuple[str, ...]) -> None:
 @click.argument("client_id")
 @click.option(
     "--overlap-hours", type=click.IntRange(0, clients.MAX_OVERLAP_HOURS), default=24, show_default=True,
-    help="How long the secret before works on.",
+    help="How long what it had before works on.",
 )  # fmt: skip
+@click.option("--jwks", type=JwksFile(), help="Of a client that signs: a file with its public keys from now on.")
+@click.option("--jwks-uri", type=Text(client_keys.MOST_URI), help="Of a client that signs: where it publishes them.")
 @as_json
-def rotate_client(client_id: str, overlap_hours: int, as_json: bool) -> None:
-    """Give a client a new secret, shown once."""
+def rotate_client(client_id: str, overlap_hours: int, as_json: bool, **asked: Any) -> None:
+    """Give a client a new secret, shown once, or other keys."""
+    overlap, keys = timedelta(hours=overlap_hours), clients.keys_as_asked(asked)
     with trail.recording() as tx:
-        secret = clients.rotate(tx, client_id, timedelta(hours=overlap_hours))
+        if keys is not None:
+            clients.rotate_keys(tx, client_id, keys, overlap)
+        secret = clients.rotate(tx, client_id, overlap) if keys is None else None
     _show_secret(client_id, secret, as_json)
 
 
@@ -122,12 +147,15 @@ def rotate_client(client_id: str, overlap_hours: int, as_json: bool) -> None:
 def list_clients(party: str | None, as_json: bool) -> None:
     """Clients, the newest first, all or those of one party."""
     with db.reading() as reading:
-        listed = clients.listed(reading, party)
+        listed = client_lists.listed(reading, party)
     if as_json:
         say(listed)
     for one in [] if as_json else listed:
         of = one["institution"] or one["source"]
-        click.echo(f"{one['client_id']}  {one['status']:<8} {len(one['secrets'])} secret(s)  {of}")
+        held = (
+            f"{len(one['keys'])} key(s)" if one["auth_method"] == clients.SIGNED else f"{len(one['secrets'])} secret(s)"
+        )
+        click.echo(f"{one['client_id']}  {one['status']:<8} {held}  {of}")
 
 
 @command(client_group, "limit")
@@ -185,11 +213,11 @@ def _act_command(act: str) -> None:
     change_status.help = f"{act.capitalize()} an institution."
 
 
-def _show_secret(client_id: str, secret: str, as_json: bool) -> None:
+def _show_secret(client_id: str, secret: str | None, as_json: bool) -> None:
     if as_json:
         say({"client_id": client_id, "client_secret": secret})
     else:
-        click.echo(f"client id {client_id}\nclient secret (shown once) {secret}")
+        click.echo(f"client id {client_id}" + (f"\nclient secret (shown once) {secret}" if secret else ""))
 
 
 for _act in lifecycle.ACTS:

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from access import clients, institutions, lifecycle, models
+from access import client_lists, clients, institutions, lifecycle, models
 from audit.models import entry as entries
 from kernel import clock, db
 from kernel.errors import NotFound
@@ -88,7 +88,7 @@ def test_a_rotation_is_an_entry_without_the_secret(house: House, registered: tup
     new = rotate(registered[0], overlap=timedelta(hours=2), by=lifecycle.Act("person:ada"))
     with db.reading() as reading:
         entry = reading.execute(select(entries).where(entries.c.type == "client.rotated")).one()
-        secrets = clients.document(reading, registered[0])["secrets"]
+        secrets = client_lists.document(reading, registered[0])["secrets"]
     assert entry.actor == "person:ada"
     assert b'"overlap_hours":2' in entry.bytes
     assert new.encode() not in entry.bytes
@@ -115,7 +115,7 @@ def test_a_disabled_client_can_be_enabled_again(client: FlaskClient, registered:
         assert works(client, *registered) is expected
 
 
-@pytest.mark.parametrize("act", [clients.rotate, clients.enable, clients.disable, clients.document])
+@pytest.mark.parametrize("act", [clients.rotate, clients.enable, clients.disable, client_lists.document])
 def test_what_is_no_client_is_not_found(house: House, act: Any) -> None:
     with db.transaction() as tx, pytest.raises(NotFound):
         act(tx, "nobody")

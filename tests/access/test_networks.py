@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from access import clients, institutions, networks, tokens
+from access import client_lists, clients, institutions, networks, tokens
 from app import create_app
 from kernel import db
 from kernel.errors import Invalid, NotPermitted
@@ -147,7 +147,7 @@ def test_a_stranger_without_the_secret_does_not_learn_of_the_networks(
 def test_a_list_that_was_changed_counts_at_the_next_request(client: FlaskClient, bound: tuple[str, str, str]) -> None:
     assert calls(client, bound, "203.0.113.5")[0].status_code == 403
     with db.transaction() as tx:
-        bank = clients.document(tx, bound[0])["institution"]
+        bank = client_lists.document(tx, bound[0])["institution"]
         institutions.change(tx, bank, {"networks": ("203.0.113.5",)})
     assert calls(client, bound, "203.0.113.5")[0].status_code == 200
     assert calls(client, bound, "192.0.2.1")[0].status_code == 403

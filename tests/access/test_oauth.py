@@ -150,7 +150,7 @@ def test_a_clients_own_token_is_introspected(client: FlaskClient, registered: Re
     for hint in ({}, {"token_type_hint": "access_token"}, {"token_type_hint": "something_else"}):
         told = post(client, "introspect", registered, token=bearer, **hint).json
         assert IntrospectionSchema().validate(told) == {}
-        assert told.keys() == {"active", "client_id", "token_type", "scope", "iat", "exp"}
+        assert told.keys() == {"active", "client_id", "token_type", "scope", "iss", "iat", "exp"}
         assert (told["active"], told["client_id"]) == (True, registered[0])
         assert 0 < told["exp"] - told["iat"] <= 300
         assert set(told["scope"].split()) == set(SCOPES)
@@ -225,12 +225,18 @@ def test_the_metadata_claims_nothing_that_is_not_there(client: FlaskClient, regi
         "token_endpoint_auth_methods_supported",
         "introspection_endpoint_auth_methods_supported",
         "revocation_endpoint_auth_methods_supported",
+        "token_endpoint_auth_signing_alg_values_supported",
+        "introspection_endpoint_auth_signing_alg_values_supported",
+        "revocation_endpoint_auth_signing_alg_values_supported",
+        "dpop_signing_alg_values_supported",
     }
     assert told["grant_types_supported"] == [GRANT["grant_type"], "authorization_code"]
     assert told["response_types_supported"] == ["code"]
     assert told["code_challenge_methods_supported"] == ["S256"]
     assert told["authorization_details_types_supported"] == ["credit_query"]
     for endpoint in ("token", "introspection", "revocation"):
-        assert told[f"{endpoint}_endpoint_auth_methods_supported"] == ["client_secret_basic"]
+        assert told[f"{endpoint}_endpoint_auth_methods_supported"] == ["client_secret_basic", "private_key_jwt"]
+        signing = told[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert signing == told["dpop_signing_alg_values_supported"] == ["ES256", "PS256", "EdDSA", "Ed25519"]
     assert set(told["scopes_supported"]) == {*clients.INSTITUTION_SCOPES, *clients.SOURCE_SCOPES}
     assert len(told["scopes_supported"]) == len(set(told["scopes_supported"])) == len(oauth.SCOPES)

@@ -44,7 +44,8 @@ def test_a_body_that_is_not_json_is_400(client: FlaskClient) -> None:
 def test_no_token_is_401_and_is_told_to_send_one(client: FlaskClient) -> None:
     response = client.get("/v1/consents")
     assert_problem(response, 401, "missing-token")
-    assert response.headers["WWW-Authenticate"] == 'Bearer realm="bureau"'
+    algorithms = 'algs="ES256 PS256 EdDSA Ed25519"'
+    assert response.headers["WWW-Authenticate"] == f'Bearer realm="bureau", DPoP realm="bureau", {algorithms}'
 
 
 @on_one_engine
