@@ -19,7 +19,7 @@ from bureau import amendment_routes, catalogue, coverage_routes, directory, rete
 from bureau import pages as bureau_pages
 from bureau import routes as bureau_routes
 from bureau.screening import routes as screening_routes
-from connectors import repair_routes, spool, webhook_routes
+from connectors import feeds, repair_routes, spool, webhook_routes
 from connectors import routes as connectors_routes
 from consent import credit_query, policy, portal, screens
 from consent import pages as consent_pages
@@ -67,6 +67,7 @@ def open_bureau(settings: Settings) -> None:
         retention.use(settings.retention)
     retention.current()
     spool.use(settings.spool_folder)
+    feeds.use(settings.feeds_folder)
     roots.read(settings.root_key)
     db.use(db.open_engine(settings.database_url))
     with db.reading() as reading:

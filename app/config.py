@@ -68,6 +68,11 @@ class Settings:
         return self.home / "log"
 
     @property
+    def feeds_folder(self) -> Path:
+        """Where the operator's own feeds lie, one TOML file each."""
+        return self.home / "feeds"
+
+    @property
     def spool_folder(self) -> Path:
         """Where deliveries that come over a network lie while they are taken in (mode 0700)."""
         return self.home / "spool"

@@ -48,7 +48,7 @@ class Column:
     """One column and the item that it fills; `type` and `item_unit` are the catalogue's.
 
     `unit` and `signed` speak of money only (see `money.parse`). A money item whose unit is `@ITEM` fills that
-    item with its currency.
+    item with its currency. `codes` are the source's words → ours; a word that is not among them is unreadable.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Column:
     required: bool = False
     unit: str = ""
     signed: bool = False
+    codes: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def map_row(translation: Translation, number: int, cells: Mapping[str, str]) -> 
             items[item] = None
             if text:
                 raw[item] = text
-        elif column.type == "string":
+        elif column.type == "string" and column.codes is None:
             items[item] = text
         else:
             value = items[item] = _value(column, text, items, warnings)
@@ -120,9 +121,10 @@ def _value(column: Column, text: str, items: dict[str, Value], warnings: list[st
     """Read a text that is not null as the catalogue's type; None, with a warning, where it is none."""
     if column.type == "money":
         return _amount(column, text, items, warnings)
-    value = read_value(column.type, text, column.item_unit)
+    word = text if column.codes is None else column.codes.get(text)
+    value = None if word is None else read_value(column.type, word, column.item_unit)
     if value is None:
-        warnings.append(f"{column.item} unreadable-{column.type}")
+        warnings.append(f"{column.item} unreadable-{'code' if word is None else column.type}")
     return value
 
 

@@ -4,6 +4,7 @@
 from app.cli import (
     consents,
     coverage,
+    feeds,
     findings,
     log,
     log_keys,
@@ -24,6 +25,7 @@ from app.commands import main
 __all__ = [
     "consents",
     "coverage",
+    "feeds",
     "findings",
     "log",
     "log_keys",

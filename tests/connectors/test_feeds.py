@@ -9,7 +9,7 @@ import pytest
 
 from bureau.records import Row, Unreadable
 from connectors import feeds
-from kernel.errors import BureauError, Conflict, Invalid, NotFound, SettingError, TooLarge
+from kernel.errors import BureauError, Conflict, Invalid, NotFound, NotPermitted, SettingError, TooLarge
 
 REGISTER = "market-regulation-register"
 REGISTER_HEADER = "企业名称,统一社会信用代码,注册日期,企业类型,注册资金,经营范围,所在省份,地区\n"
@@ -100,6 +100,37 @@ def test_a_department_of_tomorrow_is_one_file(tmp_path: Path) -> None:
     assert isinstance(third, Unreadable)
     assert (third.number, third.reason) == (3, "missing-C2.05.01")
     assert fourth == Unreadable(4, "malformed-row", {"row": "4,91320500MA1XY8014D"})
+
+
+def test_the_source_s_words_become_ours_and_an_unknown_one_is_told(tmp_path: Path) -> None:
+    toml = TAX_PAYMENTS.partition("[defaults]")[0] + '"税种" = { item = "C2.05.02", codes = "kinds" }\n'
+    toml += '[codes.kinds]\n"01" = "增值税"\n"02" = "消费税"\n'
+    file = "纳税人识别号,所属期起,所属期止,应税销售额,应纳税所得额,入库日期,税种\n"
+    file += "91320500MA1XY8014D,2026-01-01,2026-03,,,,01\n91320500MA1XY8014D,2026-01-01,2026-03,,,,99\n"
+    first, second = feeds.pull(load(tmp_path, toml), deliver(tmp_path, file)).rows
+    assert isinstance(first, Row)
+    assert isinstance(second, Row)
+    assert (first.items["C2.05.02"], first.raw["C2.05.02"]) == ("增值税", "01")
+    assert (second.items["C2.05.02"], second.raw["C2.05.02"]) == (None, "99")
+    assert second.warnings == ("C2.05.02 unreadable-code",)
+
+
+def test_after_the_last_day_of_its_contract_a_feed_takes_nothing(tmp_path: Path) -> None:
+    toml = TAX_PAYMENTS.replace("[limits]", '[contract]\nreference = "演示协议"\nuntil = 2020-12-31\n[limits]')
+    with pytest.raises(NotPermitted, match="its contract ended on 2020-12-31"):
+        feeds.pull(load(tmp_path, toml), deliver(tmp_path, "x"))
+
+
+def test_the_operator_s_feeds_are_found_by_name_and_come_before_the_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "_folder", None)
+    load(tmp_path)
+    shipped = (feeds.SHIPPED / f"{REGISTER}.toml").read_text(encoding="utf-8")
+    load(tmp_path, shipped.replace("市场主体登记信息", "我们的登记"), REGISTER)
+    feeds.use(tmp_path)
+    assert {REGISTER, "tax-payments"} <= set(feeds.names())
+    assert (feeds.load("tax-payments").source, feeds.load(REGISTER).title) == ("S04", "我们的登记")
 
 
 def test_a_feed_with_a_column_of_division_codes_maps_that_one(tmp_path: Path) -> None:
@@ -221,10 +252,36 @@ FAULTS = [
         "defaults.C2.05.04: expected an item of the dataset, not of money",
     ),
     ('"C2.05.02" = "增值税"', "", "columns: nothing fills C2.05.02, which is in the key"),
-    ("[defaults]", "[transport]", "columns: nothing fills C2.05.02"),
+    ("[defaults]", "[unheard]", "columns: nothing fills C2.05.02"),
     ("[defaults]", '[division]\nraw = ["甲"]\n[defaults]', "division.item: is missing"),
     ("[defaults]", '[division]\nitem = "C2.05.02"\n[defaults]', "C2.05.02: filled twice"),
-    ("[defaults]", '[schedule]\nat = "02:00"\n[defaults]', "schedule: there is no such key"),
+    ("[defaults]", '[planned]\nat = "02:00"\n[defaults]', "planned: there is no such key"),
+    ("[defaults]", '[schedule]\nat = "02:00"\n[defaults]', "schedule: expected a text"),
+    ("[limits]", 'schedule = "daily 02:30"\n[limits]', "schedule: there is no [transport] to pull by"),
+    ("[limits]", 'schedule = "daily 25:00"\n[limits]', "schedule: expected such as `daily 02:30`"),
+    ("[limits]", 'schedule = "weekly moo 02:30"\n[limits]', "schedule: expected such as"),
+    ("[limits]", 'schedule = "now and then"\n[limits]', "schedule: expected such as"),
+    ("[limits]", '[expected]\nrhythm = "daily"\n[limits]', "expected.grace_days: is missing"),
+    ("[limits]", '[expected]\nrhythm = "often"\ngrace_days = 1\n[limits]', "expected.rhythm: 'often' is not"),
+    ("[limits]", "[contract]\nuntil = 2027-12-31\n[limits]", "contract.reference: is missing"),
+    ("[limits]", '[contract]\nreference = "x"\nuntil = "soon"\n[limits]', "contract.until: expected a day"),
+    ("[limits]", '[transport]\nkind = "pigeon"\n[limits]', "transport.kind: 'pigeon' is not among"),
+    ("[limits]", '[transport]\nkind = "https"\nurl = "http://x"\n[limits]', "transport.url: expected https://"),
+    ("[limits]", '[transport]\nkind = "https"\nurl = "https://u:p@x"\n[limits]', "transport.url: expected https://"),
+    ("[limits]", '[transport]\nkind = "sftp"\n[limits]', "transport.host_key: is missing"),
+    ("[limits]", '[transport]\nkind = "sftp"\nhost_key = "ssh-ed25519"\n[limits]', "transport.host_key: expected the"),
+    (
+        "[limits]",
+        '[transport]\nkind = "database"\nurl = "postgresql://u:p@h/d"\n[limits]',
+        "transport.url: expected env:NAME or file:/path; a secret itself never stands here",
+    ),
+    (
+        "[limits]",
+        '[transport]\nkind = "database"\nurl = "env:X"\ntable = "a;b"\n[limits]',
+        "transport.table: expected a name",
+    ),
+    ('"C2.05.06" }', '"C2.05.06", codes = "x" }', "columns.入库日期.codes: 'x' is not among"),
+    ("[defaults]", "[codes]\nx = 1\n[defaults]", "codes.x: expected a table"),
     ("[defaults]", "[defaults", "is not TOML"),
 ]
 
