@@ -112,6 +112,11 @@ def replace(tx: Connection, client_id: str, jwks: Sequence[Mapping[str, Any]], o
     return sorted(new)
 
 
+def thumbprints(tx: Connection, client_id: str) -> list[str]:
+    """Those of a client's stored keys, in the order of their text."""
+    return sorted(tx.scalars(select(client_key.c.thumbprint).where(client_key.c.client == client_id)))
+
+
 def fitting(held: Iterable[Held], jwt: Jwt, kid: str | None) -> list[PublicKey]:
     """The keys that may have signed a JWT: those of its `kid` where it names one, that can do its `alg`."""
     keys = [each.key for each in held if kid is None or each.kid == kid]

@@ -9,7 +9,7 @@ without a gap. Two secrets live at most: a further rotation ends the oldest. For
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -171,6 +171,15 @@ def rotate_keys(
     hours = round(overlap / timedelta(hours=1), 3)
     _note(tx, Event.CLIENT_ROTATED, client_id, by, overlap_hours=hours, thumbprints=new, jwks_uri=keys.uri)
     return new
+
+
+def take_published(tx: Connection, client_id: str, jwks: Sequence[Mapping[str, Any]]) -> None:
+    """Let exactly the keys live that a client publishes now; an entry where they changed. The caller commits."""
+    before = client_keys.thumbprints(tx, client_id)
+    client_keys.replace(tx, client_id, jwks, timedelta())
+    after = client_keys.thumbprints(tx, client_id)
+    if before != after:
+        _note(tx, Event.CLIENT_CHANGED, client_id, Act(f"client:{client_id}"), thumbprints=after)
 
 
 def disable(tx: Connection, client_id: str, by: Act = COUNTER) -> None:

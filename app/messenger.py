@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The messenger process: tells institutions' webhooks what changed, as long as it is told to run."""
+"""The messenger process, the one that calls outward: tells webhooks what changed, fetches the keys clients publish."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app.config import Settings
-from connectors import messenger
+from connectors import client_keys, messenger
 from kernel.errors import BureauError
 
 EVERY_S = 1.0
@@ -24,6 +24,7 @@ def run(settings: Settings) -> None:
         sent = 0
         try:
             sent = messenger.work_once(settings.outward_networks)
+            client_keys.work_once(settings.outward_networks)
         except (BureauError, DBAPIError) as error:
             log.error("messages wait", error=type(error).__name__)
         if not sent:

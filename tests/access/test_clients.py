@@ -9,12 +9,14 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from access import client_lists, clients, institutions, lifecycle, models
+from access import client_keys, client_lists, clients, institutions, lifecycle, models
+from access.client_keys import Keys
 from audit.models import entry as entries
 from kernel import clock, db
-from kernel.errors import NotFound
+from kernel.errors import Conflict, NotFound
 from tests import factories
-from tests.conftest import House
+from tests.access.signing import Signer, es256
+from tests.conftest import PUBLIC_URL, House
 from tests.kernel.test_web import assert_problem
 
 GRANT = {"grant_type": "client_credentials"}
@@ -136,3 +138,39 @@ def test_before_approval_and_after_closing_there_is_no_token(client: FlaskClient
         institutions.act(tx, bank, "close", reason="合同终止")
     assert_problem(client.get("/v1/consents", headers=shown), 401, "invalid-token")
     assert_problem(client.post("/oauth/token", data=GRANT, auth=(client_id, secret)), 403, "institution-not-approved")
+
+
+def test_the_keys_before_work_until_the_overlap_ends(
+    client: FlaskClient, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = es256("old"), es256("new")
+    bank = factories.bank()
+    with db.transaction() as tx:
+        client_id = clients.add_signing(tx, bank, ("consent:read",), Keys(old.jwks))
+    with db.transaction() as tx:
+        assert clients.rotate_keys(tx, client_id, Keys(new.jwks)) == [new.thumbprint]
+    start = clock.now()
+
+    def status(signer: Signer) -> int:
+        now = int(clock.now().timestamp())
+        form = {**GRANT, **signer.form(client_id, PUBLIC_URL, iat=now, exp=now + 60)}
+        return client.post("/oauth/token", data=form).status_code
+
+    assert (status(old), status(new)) == (200, 200)
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(hours=23, minutes=59))
+    assert (status(old), status(new)) == (200, 200)
+    monkeypatch.setattr(clock, "now", lambda: start + timedelta(hours=24, minutes=1))
+    assert (status(old), status(new)) == (401, 200)
+    with db.transaction() as tx:
+        assert client_keys.tidy(tx) == 1
+        assert [each["kid"] for each in client_lists.document(tx, client_id)["keys"]] == ["new"]
+
+
+def test_a_rotation_takes_what_its_client_authenticates_with(house: House, registered: tuple[str, str]) -> None:
+    signer, bank = es256(), factories.bank()
+    with db.transaction() as tx:
+        client_id = clients.add_signing(tx, bank, ("consent:read",), Keys(signer.jwks))
+    with pytest.raises(Conflict, match="private_key_jwt"), db.transaction() as tx:
+        clients.rotate(tx, client_id)
+    with pytest.raises(Conflict, match="has a secret"), db.transaction() as tx:
+        clients.rotate_keys(tx, registered[0], Keys(signer.jwks))
