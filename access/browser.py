@@ -24,11 +24,17 @@ SIGNATORY = "consent:write"
 
 def person() -> Principal | None:
     """Who is signed in at this browser, if anyone; becomes the caller of the present request."""
-    secret = pages.cookie("session")
-    found = Validator().authenticate_token(secret) if secret else None
+    principal = holder(pages.cookie("session"))
+    if principal is not None:
+        g.principal = principal
+    return principal
+
+
+def holder(token: str | None) -> Principal | None:
+    """The person whose session a token is, if it lives."""
+    found = Validator().authenticate_token(token) if token else None
     if found is None or found.is_expired() or found.is_revoked() or found.principal.person is None:
         return None
-    g.principal = found.principal
     return found.principal
 
 
@@ -39,6 +45,17 @@ def signatory() -> Principal:
         raise Unauthenticated("sign in first")
     require_signatory(principal)
     return auth.caller()
+
+
+def enrolling() -> Principal:
+    """The signed-in person of an enterprise, who may have to enrol a second factor before anything else.
+
+    Raises Unauthenticated.
+    """
+    principal = person()
+    if principal is None or principal.uscc is None:
+        raise Unauthenticated("sign in first")
+    return principal
 
 
 def require_signatory(principal: Principal) -> None:

@@ -11,13 +11,15 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from access import authorizations, browser, lockout, networks, sessions
+from access import authorizations, browser, lockout, networks, people, sessions, totp
 from access.authorizations import Authorization
+from audit import trail
 from kernel import db, pages
-from kernel.errors import NotFound, NotPermitted, TooMany, Unauthenticated
+from kernel.errors import Invalid, NotFound, NotPermitted, TooMany, Unauthenticated
 
 blp = pages.Pages("access_pages", __name__)
 PORTAL = "/enterprise/requests"  # the enterprise's own pages begin here (consent/pages.py)
+ENROL = "/second-factor"
 ANSWER = "/authorize/{}"  # where a request by redirect is answered (consent/pages.py)
 _ID = re.compile(r"[0-9a-f-]{36}")
 
@@ -61,15 +63,44 @@ def sign_in() -> Response:
         )
     except (Unauthenticated, TooMany) as refused:
         return _form(then, typed, refused.slug, 401 if isinstance(refused, Unauthenticated) else 429, refused)
-    if browser.SIGNATORY not in opened.scopes:
+    principal = browser.holder(opened.token)
+    if principal is None or principal.uscc is None:
         browser.discard(opened.token)
-        enrol = opened.scopes == sessions.ENROL_ONLY
-        slug = "second-factor-first" if enrol else "not-a-signatory"
-        raise NotPermitted("only an enterprise's signatory acts here", slug=slug)
+        raise NotPermitted("only an enterprise's signatory acts here", slug="not-a-signatory")
     waiting = _waiting(then)
-    response = pages.lead(ANSWER.format(waiting.id) if waiting else PORTAL)
+    if opened.scopes == sessions.ENROL_ONLY:
+        response = pages.lead(ENROL)
+    else:
+        response = pages.lead(ANSWER.format(waiting.id) if waiting else PORTAL)
     browser.admit(response, opened.token)
     return response
+
+
+@blp.page(ENROL, access="enterprise")
+def show_second_factor() -> Response:
+    """What a second factor is, and a button to begin."""
+    browser.enrolling()
+    return _enrolment("begin")
+
+
+@blp.page(ENROL, methods=("POST",), access="enterprise")
+def enrol() -> Response:
+    """Begin to enrol a second factor, or confirm it by a code; all other sessions end then."""
+    by = browser.enrolling()
+    browser.require_form()
+    username, code = people.require_person(by), request.form.get("code", "").replace(" ", "")[:32]
+    wrong = False
+    if code:
+        try:
+            with trail.recording() as tx:
+                codes = totp.confirm(tx, username, code)
+                people.end_sessions(tx, username, but=by.token)
+            return _enrolment("done", codes=codes)
+        except Invalid:
+            wrong = True
+    with trail.recording() as tx:
+        begun = totp.begin(tx, username)
+    return _enrolment("confirm", 422 if wrong else 200, wrong=wrong, **begun)
 
 
 @blp.page("/sign-out", methods=("POST",))
@@ -91,6 +122,13 @@ def _form(
     if isinstance(error, TooMany):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return browser.remember(response)
+
+
+def _enrolment(step: str, status: int = 200, **values: Any) -> Response:
+    shown = {"codes": [], "wrong": False, "secret": "", "uri": "", **values}
+    return browser.remember(
+        pages.show("second_factor.html", status, step=step, form_token=browser.form_token(), **shown)
+    )
 
 
 def _waiting(then: str) -> Authorization | None:

@@ -44,6 +44,8 @@ def test_every_page_is_known_here() -> None:
         "GET /sign-in",
         "POST /sign-in",
         "POST /sign-out",
+        "GET /second-factor",
+        "POST /second-factor",
         "GET /authorize/<request_id>",
         "POST /authorize/<request_id>",
         "GET /enterprise/requests",
@@ -169,11 +171,31 @@ def test_what_cannot_be_a_sign_in_is_a_wrong_one(person: Person, form: dict[str,
     assert person.sign_in(person.get("/sign-in"), **form).status_code == 401
 
 
-def test_a_person_of_whom_a_second_factor_is_asked_first_enrols_one(app: Flask) -> None:
+def test_a_person_of_whom_a_second_factor_is_asked_enrols_one_and_signs_in_with_it(app: Flask) -> None:
     strict = Person(create_app(PUBLIC_URL, require_totp="everyone"))
-    answer = strict.sign_in(strict.get("/sign-in"))
-    assert answer.status_code == 403
-    assert "<code>second-factor-first</code>" in answer.text
+    opened = strict.sign_in(strict.get("/sign-in"))
+    assert opened.location == "/second-factor"
+    assert strict.get("/enterprise/requests").status_code == 403, "so far the session can do nothing else"
+    begun = strict.submit(strict.get("/second-factor"))
+    wrong = strict.submit(begun, code="000000")
+    assert (wrong.status_code, 'role="alert"' in wrong.text) == (422, True)
+    (secret,) = re.findall(r'class="key">([A-Z2-7]+)<', wrong.text)
+    assert f"secret={secret}" in wrong.text
+    now = int(clock.now().timestamp())
+    done = strict.submit(wrong, code=pyotp.TOTP(secret).at(now - totp.STEP_S))
+    recovery = re.findall(r"<code>([0-9a-f]{20})</code>", done.text)
+    assert len(recovery) == totp.RECOVERY_CODES
+    assert strict.sign_in(strict.get("/sign-in")).status_code == 401
+    assert strict.sign_in(strict.get("/sign-in"), totp=pyotp.TOTP(secret).at(now)).location == "/enterprise/requests"
+    assert strict.sign_in(strict.get("/sign-in"), totp=recovery[0]).status_code == 303
+    again = strict.submit(strict.get("/second-factor"))
+    assert (again.status_code, "totp-enrolled" in again.text) == (409, True)
+
+
+def test_staff_that_must_enrol_a_second_factor_does_not_do_so_here(app: Flask) -> None:
+    clerk = Person(create_app(PUBLIC_URL, require_totp="staff"), role="compliance")
+    assert clerk.sign_in(clerk.get("/sign-in")).status_code == 403
+    assert clerk.get("/second-factor").location == "/sign-in"
 
 
 @pytest.mark.parametrize(

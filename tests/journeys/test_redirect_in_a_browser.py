@@ -228,6 +228,12 @@ def test_axe_finds_nothing_on_any_page(
         for path in ("requests", "consents", "access-log", "consents/x"):
             page.goto(f"{shared_service.base}/enterprise/{path}")
             look(path)
+        page.goto(f"{shared_service.base}/second-factor")
+        look("second factor")
+        page.click("main button")
+        look("second factor, begun")
+        picture(visit, device, language, "11-second-factor")
+        assert visit.fits()
     assert wrong == {}
 
 
