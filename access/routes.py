@@ -84,9 +84,9 @@ def show_metadata() -> Response:
 @blp.public
 @blp.response(200, JwksSchema)
 def show_keys() -> Response:
-    """The public keys with which the bureau signs consents and reward statements (RFC 7517); none is ever taken out."""
+    """The public keys of what the bureau signs, consents, statements, exports (RFC 7517); none is ever taken out."""
     with db.reading() as reading:
-        return json_response({"keys": signing.public_keys(reading, "consent", "reward")})
+        return json_response({"keys": signing.public_keys(reading, "consent", "reward", "export")})
 
 
 @blp.route("/v1/sessions", methods=["POST"])

@@ -13,7 +13,7 @@ from access.networks import Network
 from access.presented import BoundValidator, Validator
 from app import docs, health, metrics, openapi, roots
 from app.config import Settings
-from audit import log_routes, review_routes, reward_routes, trust
+from audit import export_routes, log_routes, review_routes, reward_routes, trust
 from audit import routes as audit_routes
 from bureau import amendment_routes, catalogue, coverage_routes, directory, retention, rules, source_routes
 from bureau import pages as bureau_pages
@@ -46,6 +46,7 @@ BLUEPRINTS = (
     repair_routes.blp,
     audit_routes.blp,
     review_routes.blp,
+    export_routes.blp,
     log_routes.blp,
     reward_routes.blp,
     docs.blp,

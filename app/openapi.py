@@ -67,7 +67,8 @@ MORE = {
     "list_consent_events": ("410",),
     **dict.fromkeys(("add_webhook", "resume_webhook"), ("409",)),
     "show_statement": ("410",),
-    "confirm_correction": ("409",),
+    "export_entries": ("404", "409"),
+    **dict.fromkeys(("confirm_correction", "confirm_export"), ("409",)),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi", "show_docs", "show_docs_file")
 

@@ -27,6 +27,8 @@ class Event(StrEnum):
     COVERAGE_ENROLLED = "coverage.enrolled"
     COVERAGE_LISTED = "coverage.listed"
     LOG_EXPORTED = "log.exported"
+    EXPORT_REQUESTED = "export.requested"
+    EXPORT_CONFIRMED = "export.confirmed"
     REWARD_FROZEN = "reward.frozen"
     REWARD_CORRECTION_PROPOSED = "reward.correction-proposed"
     REWARD_CORRECTED = "reward.corrected"

@@ -9,7 +9,7 @@ empty tree, so there is nothing to prove. The witness protocol's old size 0 is d
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 HASH_BYTES = 32
 MAX_PROOF_HASHES = 63
@@ -122,6 +122,15 @@ def cover(size: int, node: Node) -> list[bytes]:
     return found
 
 
+def spans(first: int, last: int) -> Iterator[tuple[int, int]]:
+    """The complete subtrees, as height and index, that cover leaves first … last - 1: the fewest, in their order."""
+    while first < last:
+        widest = (last - first).bit_length() - 1
+        height = min(widest, (first & -first).bit_length() - 1) if first else widest
+        yield height, first >> height
+        first += 1 << height
+
+
 class Frontier:
     """The hashes from which the root of all leaves so far follows: what `cover` gives, grown leaf by leaf."""
 
@@ -129,12 +138,13 @@ class Frontier:
         self.size = size
         self._hashes = list(covering)
 
-    def add(self, leaf: bytes) -> None:
-        found, bits = leaf, self.size
+    def add(self, leaf: bytes, height: int = 0) -> None:
+        """Add a leaf's hash, or that of a complete subtree of a height, whose place must be the next there is."""
+        found, bits = leaf, self.size >> height
         while bits & 1:
             found, bits = node_hash(self._hashes.pop(), found), bits >> 1
         self._hashes.append(found)
-        self.size += 1
+        self.size += 1 << height
 
     @property
     def root(self) -> bytes:

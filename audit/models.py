@@ -152,3 +152,20 @@ reward_correction = Table(
     Column("confirmed_by", String(160)),
     Column("confirmed_at", Instant),
 )
+
+# Exports over HTTP that are too large for one person: what was asked for, and who confirmed it.
+export_request = Table(
+    "export_request",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("leaf_from", BigInteger, nullable=False),
+    Column("leaf_to", BigInteger, nullable=False),
+    Column("format", String(8), nullable=False),
+    Column("asked", Text, nullable=False),  # the filters as JSON, in words
+    Column("shown", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", String(160), nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("confirmed_by", String(160)),
+    Column("confirmed_at", Instant),
+)

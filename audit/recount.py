@@ -34,7 +34,9 @@ def check(
     document = _signed(content, public)
     checked = exported.check(_lines(taken), proof, known, policy)
     first, last = document["leaf_from"], document["leaf_to"]
-    if checked.first > first or checked.first + checked.lines != last:
+    if checked.lines != checked.last - checked.first:
+        raise BadNote("the export leaves leaves out: take it without filters")
+    if checked.first > first or checked.last != last:
         raise BadNote(f"the export holds other leaves: take it with --from {first} --to {last}")
     if checked.root.hex() != document["root"]:
         raise BadNote("the statement names another root than that of the leaves exported")

@@ -88,8 +88,10 @@ def party_of(row: Any, by: Principal) -> str | None:
 
 def record_view(
     tx: Connection, by: Principal, what: str, shown: int, asked: Mapping[str, Any], channel: str = "api"
-) -> None:
+) -> str:
     """Write down that someone of the staff looked at something: who, what, with which filter, how much of it.
+
+    Returns the entry's id.
 
     A name of a person at a bank is no part of what the enterprise may read in a receipt: the operator that was
     looked for stands as the entry's reference, of which its bytes hold only the salted digest.
@@ -106,6 +108,7 @@ def record_view(
         detail={"what": what, "role": by.role, "shown": shown, "asked": told},
     )
     trail.append(tx, said)
+    return said.id
 
 
 def _next(rows: list[Any], limit: int) -> str | None:

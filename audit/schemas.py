@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from marshmallow import Schema, fields, validate
 
 from audit.events import Event
+from audit.export import FORMS
 from kernel.cursors import MAX_PAGE_ROWS
 
 _WORD = validate.Regexp(r"[a-z][a-z0-9_.-]{0,39}\Z")
@@ -19,7 +20,7 @@ class PageSchema(Schema):
     limit = fields.Integer(load_default=50, validate=validate.Range(1, MAX_PAGE_ROWS))
 
 
-class FilterSchema(PageSchema):
+class FiltersSchema(Schema):
     """What entries are found by; all that is given must fit."""
 
     institution = fields.String(validate=validate.Length(1, 64))
@@ -37,6 +38,10 @@ class FilterSchema(PageSchema):
         "iso", data_key="from", validate=_SANE, metadata={"description": "from this instant on"}
     )
     until = fields.AwareDateTime("iso", data_key="to", validate=_SANE, metadata={"description": "before this instant"})
+
+
+class FilterSchema(FiltersSchema, PageSchema):
+    """Filters, and where the page begins."""
 
 
 class AccessSchema(Schema):
@@ -113,3 +118,45 @@ class FindingListSchema(Schema):
     to = fields.Date(required=True)
     findings = fields.List(fields.Nested(FindingSchema), required=True)
     more = fields.Boolean(required=True, metadata={"description": "true: only the first 1,000 are listed"})
+
+
+class RangeSchema(FiltersSchema):
+    """A range of leaves, of those that fit all filters given, and the form in which they are taken away."""
+
+    leaf_from = fields.Integer(load_default=0, validate=validate.Range(0, 2**53))
+    leaf_to = fields.Integer(
+        load_default=None,
+        validate=validate.Range(1, 2**53),
+        metadata={"description": "one beyond the last; default: all"},
+    )
+    format = fields.String(load_default="ndjson", validate=validate.OneOf(FORMS))
+
+
+class ExportSchema(RangeSchema):
+    request = fields.String(
+        validate=validate.Length(1, 36), metadata={"description": "a confirmed request, instead of all others"}
+    )
+
+
+class NewExportRequestSchema(RangeSchema):
+    reason = fields.String(required=True, validate=validate.Length(1, 400))
+
+
+class ExportRequestSchema(Schema):
+    request_id = fields.String(required=True)
+    leaf_from = fields.Integer(required=True)
+    leaf_to = fields.Integer(required=True)
+    format = fields.String(required=True)
+    asked = fields.Dict(required=True, metadata={"description": "the filters"})
+    shown = fields.Integer(required=True, metadata={"description": "how many entries it will give"})
+    reason = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(["requested", "lapsed", "confirmed", "expired"]))
+    requested_by = fields.String(required=True)
+    requested_at = fields.String(required=True)
+    confirmed_by = fields.String(required=True, allow_none=True)
+    confirmed_at = fields.String(required=True, allow_none=True)
+
+
+class ExportRequestListSchema(Schema):
+    requests = fields.List(fields.Nested(ExportRequestSchema), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)

@@ -10,7 +10,8 @@ most telling; the others look at the rows that it leads to, for at most SECONDS.
 Time is the order itself: ids begin with the millisecond (RFC 9562), made at most SKEW before the entry.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -87,26 +88,27 @@ def search(tx: Connection, asked: Mapping[str, Any], place: Place, limit: int) -
     since and until (the latter exclusive). A page may hold fewer than `limit`. Raises Invalid (`search-too-broad`)
     after SECONDS.
     """
-    if tx.dialect.name == "postgresql":
-        # To compile a plan takes longer than any page that reads along an index.
-        tx.execute(
-            select(func.set_config("statement_timeout", f"{SECONDS}s", True), func.set_config("jit", "off", True))
-        )
-    try:
+    with _bounded(tx):
         found = _walk(tx, asked, place.before, limit).subquery()
         page = select(entries, leaves.c.index.label("leaf")).join(found, found.c.id == entries.c.id)
         page = page.outerjoin(leaves, leaves.c.entry == entries.c.id).order_by(entries.c.id.desc())
         rows = list(tx.execute(page))
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _CANCELLED:
-            told = (
-                f"these filters together take longer than {SECONDS} s: add from and to, or one that lets less through"
-            )
-            raise Invalid(told, slug="search-too-broad") from error
-        raise
     shown = [row for row in rows if _was_there(row, place)]
     more = Place(place.size, place.floor, rows[-1].id) if len(rows) == limit else None
     return shown, more
+
+
+def places(tx: Connection, asked: Mapping[str, Any], before: str, limit: int) -> tuple[list[int], str | None]:
+    """The leaves of sealed entries that fit, newest first, and the id to go on before; None at the end.
+
+    Arguments and errors as `search`; looks at `limit` entries.
+    """
+    with _bounded(tx):
+        found = _walk(tx, asked, before, limit).subquery()
+        page = select(found.c.id, leaves.c.index.label("leaf")).outerjoin(leaves, leaves.c.entry == found.c.id)
+        rows = list(tx.execute(page.order_by(found.c.id.desc())))
+    more = rows[-1].id if len(rows) == limit else None
+    return [row.leaf for row in rows if row.leaf is not None], more
 
 
 def onwards(tx: Connection, name: str, value: str, after: str, limit: int) -> list[Any]:
@@ -138,6 +140,23 @@ def facets(tx: Connection, asked: Mapping[str, Any]) -> list[str]:
     wanted = [(place, asked[name]) for place, name in enumerate(FACETS) if asked.get(name) is not None]
     there = tx.scalars(select(known.c.facet).where(known.c.facet.is_not(None)))
     return [one for one in there if all(one.split(" ")[place] == value for place, value in wanted)]
+
+
+@contextmanager
+def _bounded(tx: Connection) -> Iterator[None]:
+    """On PostgreSQL no statement takes longer than SECONDS, till the transaction ends; raises Invalid then."""
+    if tx.dialect.name == "postgresql":
+        # To compile a plan takes longer than any page that reads along an index.
+        tx.execute(
+            select(func.set_config("statement_timeout", f"{SECONDS}s", True), func.set_config("jit", "off", True))
+        )
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _CANCELLED:
+            raise
+        told = f"these filters together take longer than {SECONDS} s: add from and to, or one that lets less through"
+        raise Invalid(told, slug="search-too-broad") from error
 
 
 def _walk(tx: Connection, asked: Mapping[str, Any], before: str, limit: int) -> Select[Any]:

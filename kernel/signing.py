@@ -24,7 +24,7 @@ from kernel.keys import Altered
 from kernel.models import signing_key
 
 ALGORITHM = "Ed25519"  # RFC 9864: the fully specified name
-USES = ("consent", "log", "reward", "webhook")
+USES = ("consent", "export", "log", "reward", "webhook")
 
 
 class Signer:

@@ -46,7 +46,7 @@ def run_sealer() -> None:
 @click.option("--policy", "policy", type=File, help="Who must have cosigned. Default: BUREAU_WITNESS_POLICY, if set.")
 @click.option("--body", "body", type=File, help="The answer's body as it was kept, to check against the receipt.")
 @click.option("--export", "taken", type=File, help="An export of its leaves: FILE is a reward statement, recounted.")
-@click.option("--jwks", "jwks", type=File, help="The bureau's keys (/oauth/jwks), for a statement. Default: its own.")
+@click.option("--jwks", "jwks", type=File, help="The bureau's keys (/oauth/jwks), where it signed. Default: its own.")
 @as_json
 def verify(
     file: Path | None,
@@ -62,7 +62,7 @@ def verify(
         _verify_statement(file, taken, _trusted(key, policy), jwks, as_json)
         return
     if file is not None:
-        _verify_file(file, _trusted(key, policy), body, as_json)
+        _verify_file(file, _trusted(key, policy), body, jwks, as_json)
         return
     open_bureau(config.read())
     with db.reading() as reading:
@@ -99,12 +99,12 @@ def export_log(out: Path, form: export.Form, first: int, last: int | None, as_js
     say(told) if as_json else click.echo(f"{until - first} entries in {out}, their proof in {export.proof_of(out)}")
 
 
-def _verify_file(file: Path, trusted: Policy, body: Path | None, as_json: bool) -> None:
+def _verify_file(file: Path, trusted: Policy, body: Path | None, jwks: Path | None, as_json: bool) -> None:
     with file.open("rb") as start:
         is_export = not start.read(4).startswith(b"c2sp")
     try:
         if is_export:
-            _verify_export(file, trusted, as_json)
+            _verify_export(file, trusted, jwks, as_json)
         else:
             _verify_receipt(file, trusted, body, as_json)
     except BadNote as error:
@@ -137,18 +137,23 @@ def _public_keys(jwks: Path | None) -> list[dict[str, Any]]:
             raise SettingError(f"{jwks} is no JWK set: save /oauth/jwks") from error
     open_bureau(config.read())
     with db.reading() as reading:
-        return signing.public_keys(reading, "reward")
+        return signing.public_keys(reading, "reward", "export")
 
 
-def _verify_export(file: Path, trusted: Policy, as_json: bool) -> None:
+def _verify_export(file: Path, trusted: Policy, jwks: Path | None, as_json: bool) -> None:
+    trailer = exported.trailer_of(file)
     with file.open("rb") as lines:
         checked = exported.check(lines, _proof_of(file), (), trusted)
-    checkpoint, until = checked.checkpoint, checked.first + checked.lines
+    left_out = checked.last - checked.first - checked.lines
+    choice = exported.check_choice(checked, trailer, _public_keys(jwks) if left_out else [])
+    checkpoint, until = checked.checkpoint, checked.last
     if as_json:
         told = {"ok": True, "size": checkpoint.size, "root": checkpoint.root.hex(), "origin": checkpoint.origin}
-        say({**told, "from": checked.first, "to": until})
+        say({**told, "from": checked.first, "to": until, "shown": checked.lines, "asked": choice and choice["asked"]})
     else:
         click.echo(f"ok: {checked.lines} entries, leaves {checked.first} to {until - 1}, none missing")
+        if choice is not None:
+            click.echo(f"    {left_out} leaves left out, as the bureau signed: {choice['asked']}")
         click.echo(f"    of the log {checkpoint.origin}, {checkpoint.size} leaves")
 
 
@@ -174,10 +179,16 @@ def _verify_receipt(file: Path, trusted: Policy, body: Path | None, as_json: boo
 
 
 def _proof_of(file: Path) -> str:
+    """An export's proof: in its last line, or in the file beside it."""
+    trailer = exported.trailer_of(file)
+    if trailer is not None:
+        return trailer.proof
     try:
         return export.proof_of(file).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError as error:
-        raise SettingError(f"{export.proof_of(file)} is missing: it came with the export") from error
+        raise SettingError(
+            f"{export.proof_of(file)} is missing, and the export ends without its proof: was it cut off?"
+        ) from error
 
 
 def _trusted(key: Path | None, file: Path | None) -> Policy:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reward: counted from the sealed trail as a naive script over an export counts it, to the fen."""
 
+import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from tests.audit.test_sealing import ORIGIN
 from tests.conftest import House
 from tests.kernel.test_web import assert_problem
 
+_numbers = itertools.count()
 NOON = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)
 
 
@@ -38,9 +40,9 @@ def answered(uscc: str = "u", institution: str = "i", billable: bool = True, **c
 
 
 def append(at: Any, *said: Entry, now: datetime = NOON) -> list[str]:
-    """Write entries at an instant, ids included; returns the ids."""
+    """Write entries at an instant, their ids in their order; returns the ids."""
     at.setattr(clock, "now", lambda: now)
-    made = [replace(one, id=ids.first_at(now)[:18] + ids.new_id()[18:]) for one in said]
+    made = [replace(one, id=f"{ids.first_at(now)[:24]}{next(_numbers):012x}") for one in said]
     with trail.recording() as tx:
         for one in made:
             trail.append(tx, one)

@@ -205,7 +205,7 @@ def test_after_a_rotation_old_versions_still_verify_and_new_ones_name_the_new_ke
         signing.open_signers(tx)
     second = enterprise.grant(enterprise.body()).json
     published = enterprise.client.get("/oauth/jwks").json["keys"]
-    assert len(published) == 3
+    assert len(published) == 4
     for version in (first, second):
         signature = version.pop("signature")
         assert signing.is_signed(signature, rfc8785.dumps(version), published)

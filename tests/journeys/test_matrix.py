@@ -22,7 +22,7 @@ from access.lifecycle import Act
 from access.models import token as token_table
 from access.people import Newcomer
 from app import counter, create_app
-from audit.models import reward_correction
+from audit.models import export_request, reward_correction
 from bureau import amendments, catalogue
 from bureau.folios import Correction
 from bureau.screening import index as screening_index
@@ -345,6 +345,14 @@ def repairing(stage: Stage, caller: Caller) -> Sent:
     return Sent({"batch_id": receipt.batch}, body)
 
 
+def taking(stage: Stage, caller: Caller) -> Sent:
+    held = {"id": ids.new_id(), "leaf_from": 0, "leaf_to": 1, "format": "csv", "asked": "{}", "shown": 1}
+    with db.transaction() as tx:
+        said = {"reason": "why", "requested_by": "person:x", "requested_at": clock.now()}
+        tx.execute(insert(export_request).values(**held, **said))
+    return Sent({"request_id": held["id"]})
+
+
 OWNERSHIP: dict[str, Row] = {
     "GET /healthz": public(200),
     "GET /readyz": public(200),
@@ -411,6 +419,11 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/audit/findings": Row(
         frozenset({"compliance"}), 200, send=lambda *_: Sent(query={"from": "2026-01-01", "to": "2026-01-31"})
     ),
+    # Nothing is sealed on this stage, so there is nothing to take.
+    "GET /v1/audit/exports": Row(frozenset({"compliance"}), 422),
+    "POST /v1/audit/export-requests": Row(frozenset({"compliance"}), 422, send=lambda *_: Sent(json={"reason": "why"})),
+    "GET /v1/audit/export-requests": Row(frozenset({"compliance"}), 200),
+    "POST /v1/audit/export-requests/<request_id>/confirm": Row(frozenset({"compliance"}), 200, send=taking),
     "GET /oauth/jwks": public(200),
     "GET /docs": public(200),
     "GET /docs/<name>": public(200, lambda stage, caller: Sent({"name": "start.js"})),
