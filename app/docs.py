@@ -23,7 +23,7 @@ PAGE = """<!doctype html>
 <link rel="stylesheet" href="/docs/swagger-ui.css">
 <link rel="icon" href="/docs/favicon-32x32.png">
 </head>
-<body>
+<body style="margin: 0">
 <div id="docs"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>
@@ -36,6 +36,8 @@ START = """window.addEventListener("load", () => {
     dom_id: "#docs",
     deepLinking: true,
     docExpansion: "none",
+    defaultModelsExpandDepth: 0,
+    filter: true,
     validatorUrl: null,
     persistAuthorization: false,
   });

@@ -67,6 +67,7 @@ MORE = {
     "list_consent_events": ("410",),
     **dict.fromkeys(("add_webhook", "resume_webhook"), ("409",)),
     "show_statement": ("410",),
+    "show_receipt": ("410",),
     "export_entries": ("404", "409"),
     **dict.fromkeys(("confirm_correction", "confirm_export"), ("409",)),
 }

@@ -6,9 +6,9 @@ import re
 from flask import Response
 from marshmallow import Schema, fields
 
-from audit import log, merkle, receipts, tiles, trail
+from audit import log, merkle, receipts, review, tiles
 from kernel import auth, db
-from kernel.errors import NotFound
+from kernel.errors import Gone, NotFound
 from kernel.web import Blueprint, json_response
 
 blp = Blueprint("log", __name__, description="The transparency log: hashes only")
@@ -62,24 +62,16 @@ def show_tile(place: str) -> Response:
 def show_receipt(entry_id: str) -> Response:
     """Proof, to be kept and checked offline, that an entry is on the log: for its parties and for compliance."""
     with db.reading() as reading:
-        _require_party(trail.find(reading, entry_id), entry_id)
+        row, party = review.require_party(reading, auth.caller(), entry_id)
         receipt = receipts.make(reading, entry_id)
+    if row.bytes is None:
+        raise Gone("the entry is past its retention: a receipt that was fetched before still proves it")
+    review.record_look(auth.caller(), row, party, "audit-receipt")
     if receipt is None:
         pending = json_response({"status": "not sealed or not witnessed yet"}, 202)
         pending.headers["Retry-After"] = str(RETRY_AFTER_S)
         return pending
     return _text(receipt, "text/plain; charset=utf-8", "no-store")
-
-
-def _require_party(document: dict[str, object] | None, entry_id: str) -> None:
-    """Raise NotFound unless the caller asked, was asked about, or reviews the trail."""
-    principal = auth.caller()
-    if document is not None:
-        asked = principal.institution is not None and document.get("institution") == principal.institution.id
-        was_asked_about = principal.uscc is not None and document.get("uscc") == principal.uscc
-        if asked or was_asked_about or "audit:read" in principal.scopes:
-            return
-    raise NotFound(f"no entry {entry_id} of yours")
 
 
 def _text(content: str | bytes, content_type: str, caching: str) -> Response:

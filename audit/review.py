@@ -63,18 +63,30 @@ def timeline(
     return [_whole(row) for row in rows], _next(rows, limit)
 
 
-def one_for(tx: Connection, by: Principal, entry_id: str) -> dict[str, Any]:
-    """An entry as its party may see it; raises NotFound for anyone else.
+def one_for(row: Any, party: str) -> dict[str, Any]:
+    """An entry as its party may see it: `require_party` says as what.
 
-    Who at the institution asked, and with which reference of its own, is told to the institution and to compliance;
-    the enterprise gets what a receipt tells.
+    Who at the institution asked, and with which reference of its own, is told to the institution and to compliance,
+    with the salt of their digests in the receipt; the enterprise gets what a receipt tells.
     """
+    hidden = party == ENTERPRISE
+    return _whole(row) | ({"operator": None, "reference": None, "salt": None} if hidden else {"salt": row.salt.hex()})
+
+
+def require_party(tx: Connection, by: Principal, entry_id: str) -> tuple[Any, str]:
+    """An entry's row, and as what the caller may see it; raises NotFound for anyone else."""
     row = search.one(tx, entry_id)
     party = party_of(row, by) if row is not None else None
     if party is None:
         raise NotFound(f"no entry {entry_id} of yours")
-    shown = _whole(row)
-    return shown if party != ENTERPRISE else shown | {"operator": None, "reference": None}
+    return row, party
+
+
+def record_look(by: Principal, row: Any, party: str, what: str) -> None:
+    """Write down that compliance looked at an entry, before it is shown; its parties' looks are their own business."""
+    if party == COMPLIANCE:
+        with trail.recording(only_the_entry=True) as tx:
+            record_view(tx, by, what, 1, {"entry": row.id, "uscc": row.uscc})
 
 
 def party_of(row: Any, by: Principal) -> str | None:

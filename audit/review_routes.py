@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 
 from audit import acts, review, trail
-from audit.schemas import EntrySchema, FindingListSchema, PageSchema, PeriodSchema, TimelineSchema
+from audit.schemas import FindingListSchema, OneEntrySchema, PageSchema, PeriodSchema, TimelineSchema
 from kernel import auth, cursors, db
 from kernel.errors import Invalid, NotFound
 from kernel.web import Blueprint, json_response
@@ -19,15 +19,13 @@ MAX_CHARS = {"consent": 36, "uscc": 32}
 
 @blp.route("/entries/<entry_id>")
 @blp.requires(auth.ANY_SCOPE)
-@blp.response(200, EntrySchema)
+@blp.response(200, OneEntrySchema)
 def show_entry(entry_id: str) -> Response:
     """One entry, for its parties and for compliance; operator and reference only for the institution and compliance."""
-    principal = auth.caller()
-    with trail.recording() as tx:
-        shown = review.one_for(tx, principal, entry_id)
-        if review.REVIEWS in principal.scopes:
-            review.record_view(tx, principal, "audit-entry", 1, {"entry": entry_id, "uscc": shown["uscc"]})
-    return json_response(shown)
+    with db.reading() as reading:
+        row, party = review.require_party(reading, auth.caller(), entry_id)
+    review.record_look(auth.caller(), row, party, "audit-entry")
+    return json_response(review.one_for(row, party))
 
 
 @blp.route("/consents/<consent_id>/timeline")

@@ -87,6 +87,14 @@ class EntrySchema(AccessSchema):
     retained = fields.Boolean(required=True, metadata={"description": "false: past its retention, only this is left"})
 
 
+class OneEntrySchema(EntrySchema):
+    salt = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "hex; SHA-256 of it and operator or reference is the digest in the receipt"},
+    )
+
+
 class EntryListSchema(Schema):
     size = fields.Integer(required=True, metadata={"description": "leaves of the log when the first page was read"})
     entries = fields.List(fields.Nested(EntrySchema), required=True)

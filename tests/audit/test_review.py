@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Timelines, and one entry as each of its parties may see it."""
 
+import hashlib
 from typing import Any
 
+import orjson
 from flask.testing import FlaskClient
+from sqlalchemy import text, update
 
+from audit import log
 from audit.events import Event
-from audit.schemas import EntrySchema
+from audit.models import entry as entries
+from audit.schemas import EntrySchema, OneEntrySchema
 from consent import consents
 from kernel import db
 from tests import factories
 from tests.audit.test_entries import officer
 from tests.audit.test_trail import OPERATOR, REFERENCE, answered, write
+from tests.conftest import House
 from tests.kernel.test_web import assert_problem
 
 
@@ -86,10 +92,14 @@ def test_the_clear_text_is_for_the_institution_and_compliance_only(client: Flask
     url = f"/v1/audit/entries/{said.id}"
     for headers in (of(factories.token(bank)), officer()):
         shown = client.get(url, headers=headers).json
-        assert EntrySchema().validate(shown) == {}
+        assert OneEntrySchema().validate(shown) == {}
         assert (shown["operator"], shown["reference"]) == (OPERATOR, REFERENCE)
+        with db.reading() as reading:
+            sealed = orjson.loads(log.entry_bytes(reading, said.id) or b"")
+        for name, clear in (("operator", OPERATOR), ("reference", REFERENCE)):
+            assert sealed[f"{name}_digest"] == hashlib.sha256(bytes.fromhex(shown["salt"]) + clear.encode()).hexdigest()
     told = client.get(url, headers=of(factories.signatory(said.uscc)))
-    assert (told.json["operator"], told.json["reference"], told.json["query_id"]) == (None, None, said.id)
+    assert [told.json[name] for name in ("operator", "reference", "salt", "query_id")] == [None, None, None, said.id]
     for hidden in (OPERATOR, REFERENCE):
         assert hidden not in told.get_data(as_text=True)
     for stranger in (factories.token(other), factories.signatory(factories.new_uscc())):
@@ -102,11 +112,14 @@ def test_a_view_of_one_entry_is_an_entry_of_compliance_and_none_of_the_parties(c
     said = answered(institution=bank)
     write(said)
     url = f"/v1/audit/entries/{said.id}"
-    client.get(url, headers=of(factories.token(bank)))
+    receipt = f"/v1/audit/receipts/{said.id}"
+    for path in (url, receipt):
+        client.get(path, headers=of(factories.token(bank)))
     assert client.get("/v1/audit/entries?type=staff.viewed", headers=officer()).json["entries"] == []
-    client.get(url, headers=officer())
+    for path in (url, receipt):
+        client.get(path, headers=officer())
     views = client.get("/v1/audit/entries?type=staff.viewed", headers=officer()).json["entries"]
-    assert [view["detail"]["what"] for view in views] == ["audit-entry", "audit-entries"]
+    assert [view["detail"]["what"] for view in views] == ["audit-receipt", "audit-entry", "audit-entries"]
     assert (views[0]["uscc"], views[0]["detail"]["asked"]["entry"]) == (said.uscc, said.id)
 
 
@@ -128,3 +141,16 @@ def test_a_view_that_found_nothing_tells_what_was_looked_for(client: FlaskClient
     for too_long in ("enterprises", "consents"):
         answer = client.get(f"/v1/audit/{too_long}/{'9' * 37}/timeline", headers=officer())
         assert_problem(answer, 404, "not-found")
+
+
+def test_past_its_retention_an_entry_shows_what_is_left_and_gives_no_receipt(house: House, client: FlaskClient) -> None:
+    bank = factories.bank()
+    said = answered(institution=bank)
+    write(said)
+    guard = "ALTER TABLE entry DISABLE TRIGGER USER" if house.engine == "postgresql" else "DROP TRIGGER entry_no_update"
+    with db.transaction() as tx:
+        tx.execute(text(guard))
+        tx.execute(update(entries).where(entries.c.id == said.id).values(bytes=None))
+    headers = of(factories.token(bank))
+    assert client.get(f"/v1/audit/entries/{said.id}", headers=headers).json["retained"] is False
+    assert_problem(client.get(f"/v1/audit/receipts/{said.id}", headers=headers), 410, "gone")
