@@ -25,7 +25,7 @@ from kernel.errors import Conflict, Invalid, NotFound, NotPermitted
 
 ROLE_SCOPES = {
     "enterprise": frozenset({"consent:write", "consent:read", "self:read"}),
-    "compliance": frozenset({"audit:read", "consent:suspend", "staff:confirm", "reward:correct"}),
+    "compliance": frozenset({"audit:read", "consent:suspend", "staff:confirm", "reward:read", "reward:confirm"}),
     "finance": frozenset({"reward:read", "reward:correct"}),
     "admin": frozenset({"admin", "staff:confirm"}),
     "security": frozenset({"security", "consent:suspend", "staff:confirm"}),

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Corrections of the reward's count: one person proposes, another confirms, both on the trail.
+"""Corrections of the reward's count: the finance office proposes, a compliance officer confirms, both on the trail.
+
+Two offices, because a finance officer's account is made by one administrator alone, a compliance officer's by two.
 
 A correction names answered questions of a year that were counted and should not have been (`out`), or the other way
 round (`in`). Nothing that was counted, sealed or frozen is touched: the entry that confirms it counts, in the statement

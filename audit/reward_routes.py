@@ -47,7 +47,7 @@ def list_supplements(year: int) -> Response:
 @blp.arguments(NewCorrectionSchema())
 @blp.response(201, CorrectionSchema)
 def propose_correction(body: dict[str, Any], year: int) -> Response:
-    """Propose that some questions do, or do not, count; another person than oneself confirms it."""
+    """Propose that some questions do, or do not, count; a compliance officer confirms it."""
     _require_year(year)
     with trail.recording() as tx:
         proposed = corrections.propose(tx, year, body["entries"], body["count"], body["reason"], auth.caller().actor)
@@ -55,7 +55,7 @@ def propose_correction(body: dict[str, Any], year: int) -> Response:
 
 
 @blp.route("/<int:year>/corrections")
-@blp.requires("reward:correct")
+@blp.requires("reward:read")
 @blp.arguments(PageSchema(), location="query")
 @blp.response(200, CorrectionListSchema)
 def list_corrections(asked: dict[str, Any], year: int) -> Response:
@@ -69,10 +69,10 @@ def list_corrections(asked: dict[str, Any], year: int) -> Response:
 
 
 @blp.route("/<int:year>/corrections/<correction_id>/confirm", methods=["POST"])
-@blp.requires("reward:correct")
+@blp.requires("reward:confirm")
 @blp.response(200, CorrectionSchema)
 def confirm_correction(year: int, correction_id: str) -> Response:
-    """Confirm what somebody else proposed; from its entry on it counts."""
+    """Confirm what the finance office proposed; from its entry on it counts."""
     _require_year(year)
     with trail.recording() as tx:
         return json_response(corrections.confirm(tx, year, correction_id, auth.caller().actor))

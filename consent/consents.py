@@ -261,7 +261,8 @@ def record(
         detail={name: value for name, value in detail.items() if value is not None},
     )
     trail.append(tx, said)
-    if consent.scope == "query" and event != Event.CONSENT_REQUESTED:  # who asked knows that it asked
+    # Who asked knows that it asked; and of a suspicion that nobody confirmed yet those suspected are not told.
+    if consent.scope == "query" and digest is not None and event != Event.CONSENT_REQUESTED:
         outbox.put(tx, event, consent.grantee, _told(consent, supersedes))
 
 

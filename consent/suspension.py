@@ -5,6 +5,7 @@ A suspicion (a forged authorisation letter, a signatory who had left) must be ab
 person at the bureau may do so, nor undo it.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from sqlalchemy import Connection, delete, insert, select
@@ -26,11 +27,11 @@ DONE = {"suspend": Event.CONSENT_SUSPENDED, "reinstate": Event.CONSENT_REINSTATE
 def propose_or_confirm(tx: Connection, consent_id: str, what: str, act: Act, reason: str | None) -> Consent:
     """The first person's call notes the proposal, a second person's carries it out. The caller commits.
 
-    `what` is `suspend` or `reinstate`. Returns the consent as it is then. Raises NotFound, Conflict from a state
+    `what` is `suspend` or `reinstate`; the reason is the second person's, else the first one's. Returns the consent as it is then. Raises NotFound, Conflict from a state
     that does not allow it, Conflict (`second-person-needed`) where the proposer confirms his own proposal.
     """
     now, held = clock.now(), store.get(tx, consent_id, lock=True)
-    changed = after(held, what, now, reason)
+    after(held, what, now)  # refused from a state that does not allow it
     same = proposals.c.consent == consent_id, proposals.c.act == what
     open_since = now - PROPOSAL_LIFE
     proposed = tx.execute(select(proposals).where(*same, proposals.c.proposed_at > open_since)).one_or_none()
@@ -38,11 +39,11 @@ def propose_or_confirm(tx: Connection, consent_id: str, what: str, act: Act, rea
         tx.execute(delete(proposals).where(*same))
         values = {"consent": consent_id, "act": what, "actor": act.actor, "reason": reason, "proposed_at": now}
         tx.execute(insert(proposals).values(**values))
-        record(tx, PROPOSED[what], held, act, None)
+        record(tx, PROPOSED[what], replace(held, reason=reason), act, None)
         return held
     if proposed.actor == act.actor:
         raise Conflict("you proposed this yourself: another person must confirm it", slug="second-person-needed")
-    return _carry_out(tx, what, changed, act)
+    return _carry_out(tx, what, after(held, what, now, reason or proposed.reason), act)
 
 
 def at_the_counter(what: str, tx: Connection, consent_id: str, act: Act, reason: str | None) -> Consent:

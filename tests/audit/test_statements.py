@@ -275,7 +275,9 @@ def test_over_http_finance_proposes_and_compliance_confirms(
     proposed = client.post(path, headers=finance, json=body)
     assert (proposed.status_code, proposed.json["billable"], proposed.json["status"]) == (201, -1, "proposed")
     confirm = f"{path}/{proposed.json['correction_id']}/confirm"
-    assert_problem(client.post(confirm, headers=finance), 409, "second-person-needed")
+    for wrong in (finance, admin):
+        assert_problem(client.post(confirm, headers=wrong), 403, "insufficient-scope")
+    assert_problem(client.post(path, headers=compliance, json=body), 403, "insufficient-scope")
     assert client.post(confirm, headers=compliance).json["status"] == "confirmed"
     assert [each["status"] for each in client.get(path, headers=finance).json["corrections"]] == ["confirmed"]
     told = {"supplements": [], "next_cursor": None}

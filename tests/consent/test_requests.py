@@ -193,6 +193,21 @@ def test_a_proposal_that_nobody_confirms_lapses(scene: Scene, monkeypatch: pytes
     assert scene.staff().post(f"/consents/{consent_id}/suspend").status_code == 202
 
 
+def test_why_a_consent_was_suspended_is_kept_and_nobody_is_warned_by_the_proposal(scene: Scene) -> None:
+    consent_id = factories.consent(scene.uscc, scene.institution)
+    with db.reading() as reading:
+        told_before = reading.scalar(select(func.count()).select_from(outbox))
+    scene.staff().post(f"/consents/{consent_id}/suspend", {"reason": "授权书存疑"})
+    with db.reading() as reading:
+        assert reading.scalar(select(func.count()).select_from(outbox)) == told_before
+        proposal = select(entries.c.bytes).where(entries.c.type == "consent.suspension-proposed")
+        assert orjson.loads(reading.scalar(proposal) or b"")["detail"]["reason"] == "授权书存疑"
+    done = scene.staff().post(f"/consents/{consent_id}/suspend")
+    assert (done.json["status"], done.json["reason"]) == ("suspended", "授权书存疑")
+    with db.reading() as reading:
+        assert reading.scalar(select(func.count()).select_from(outbox)) == told_before + 1
+
+
 def test_every_step_is_on_the_trail_with_the_digest_of_its_version(scene: Scene) -> None:
     consent_id = factories.consent(scene.uscc, scene.institution)
     one, two = scene.staff(), scene.staff()

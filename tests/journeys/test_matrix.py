@@ -324,6 +324,7 @@ def received(stage: Stage, caller: Caller) -> Sent:
 
 
 CORRECTORS = frozenset({"finance", "compliance"})
+FINANCE, READERS = frozenset({"finance"}), frozenset({"finance", "compliance"})
 
 
 def of_the_year(stage: Stage, caller: Caller) -> Sent:
@@ -494,12 +495,12 @@ OWNERSHIP: dict[str, Row] = {
         HEARER, 202, clients=404, send=a_webhook({"since": "2026-01-01T00:00:00Z"})
     ),
     "GET /v1/webhooks/<webhook_id>/messages": Row(HEARER, 200, clients=404, send=a_webhook()),
-    "GET /v1/reward-statements/<int:year>": Row(frozenset({"finance"}), 200, send=of_the_year),
-    "GET /v1/reward-statements/<int:year>/supplements": Row(frozenset({"finance"}), 200, send=of_the_year),
+    "GET /v1/reward-statements/<int:year>": Row(READERS, 200, send=of_the_year),
+    "GET /v1/reward-statements/<int:year>/supplements": Row(READERS, 200, send=of_the_year),
     # Nothing is sealed on this stage, so no question of it can be corrected.
-    "POST /v1/reward-statements/<int:year>/corrections": Row(CORRECTORS, 422, send=of_the_year),
-    "GET /v1/reward-statements/<int:year>/corrections": Row(CORRECTORS, 200, send=of_the_year),
-    "POST /v1/reward-statements/<int:year>/corrections/<correction_id>/confirm": Row(CORRECTORS, 200, send=correcting),
+    "POST /v1/reward-statements/<int:year>/corrections": Row(FINANCE, 422, send=of_the_year),
+    "GET /v1/reward-statements/<int:year>/corrections": Row(READERS, 200, send=of_the_year),
+    "POST /v1/reward-statements/<int:year>/corrections/<correction_id>/confirm": Row(frozenset({"compliance"}), 200, send=correcting),
     "GET /v1/coverage": Row(frozenset({"admin"}), 200),
     "POST /v1/coverage/<trigger>/members": Row(frozenset({"admin"}), 200, send=enrolling),
 }
