@@ -27,8 +27,9 @@ DONE = {"suspend": Event.CONSENT_SUSPENDED, "reinstate": Event.CONSENT_REINSTATE
 def propose_or_confirm(tx: Connection, consent_id: str, what: str, act: Act, reason: str | None) -> Consent:
     """The first person's call notes the proposal, a second person's carries it out. The caller commits.
 
-    `what` is `suspend` or `reinstate`; the reason is the second person's, else the first one's. Returns the consent as it is then. Raises NotFound, Conflict from a state
-    that does not allow it, Conflict (`second-person-needed`) where the proposer confirms his own proposal.
+    `what` is `suspend` or `reinstate`; the reason is the second person's, else the first one's. Returns the consent
+    as it is then. Raises NotFound, Conflict from a state that does not allow it, Conflict (`second-person-needed`)
+    where the proposer confirms his own proposal.
     """
     now, held = clock.now(), store.get(tx, consent_id, lock=True)
     after(held, what, now)  # refused from a state that does not allow it

@@ -38,7 +38,7 @@ def test_a_year_is_stated_frozen_and_recounted_offline(bureau: Bureau, tmp_path:
     assert bureau(*proof, "--json").json["reward_fen"] == 0
     with db.reading() as reading:
         jwks.write_text(json.dumps({"keys": signing.public_keys(reading, "consent", "reward")}))
-        key.write_text(str(log.key(ORIGIN)))
+        key.write_text("\n".join(map(str, log.keys(reading, ORIGIN))))
     nowhere = {"DATABASE_URL": "", "HOME": str(tmp_path / "nowhere"), "ROOT_KEY": ""}
     offline = bureau(*proof, "--key", str(key), "--jwks", str(jwks), **nowhere)
     assert (offline.code, offline.out.startswith("ok: ")) == (0, True)

@@ -4,14 +4,16 @@
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from access import people, tokens
 from audit.models import entry as entries
 from consent import policy, suspension
 from kernel import clock, db, ids
+from kernel.models import outbox
 from tests import factories
 from tests.kernel.test_web import assert_problem
 

@@ -500,7 +500,9 @@ OWNERSHIP: dict[str, Row] = {
     # Nothing is sealed on this stage, so no question of it can be corrected.
     "POST /v1/reward-statements/<int:year>/corrections": Row(FINANCE, 422, send=of_the_year),
     "GET /v1/reward-statements/<int:year>/corrections": Row(READERS, 200, send=of_the_year),
-    "POST /v1/reward-statements/<int:year>/corrections/<correction_id>/confirm": Row(frozenset({"compliance"}), 200, send=correcting),
+    "POST /v1/reward-statements/<int:year>/corrections/<correction_id>/confirm": Row(
+        frozenset({"compliance"}), 200, send=correcting
+    ),
     "GET /v1/coverage": Row(frozenset({"admin"}), 200),
     "POST /v1/coverage/<trigger>/members": Row(frozenset({"admin"}), 200, send=enrolling),
 }
