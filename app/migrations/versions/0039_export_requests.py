@@ -7,7 +7,7 @@ from alembic import op
 from kernel.db import Instant
 
 revision = "0039"
-down_revision = "0030"
+down_revision = "0040"
 branch_labels = None
 depends_on = None
 
