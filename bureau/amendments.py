@@ -53,6 +53,8 @@ def from_source(tx: Connection, batch: int, source: str, acts: Sequence[Accepted
         classes = {catalogue.current().datasets[one.row.dataset].class_number for one in ours}
         dossier = vault.open_dossier(tx, uscc, classes)
         above = {record: list(held) for record, held in dossier.corrections.items()}
+        for earlier in overlays.brought(tx, uscc, batch):
+            above.setdefault(earlier.record, []).append(earlier.correction)
         for one in ours:
             dataset = catalogue.current().datasets[one.row.dataset]
             record = _named(dossier.regions.get(dataset.class_number, ()), one, dataset, source)

@@ -2,13 +2,14 @@
 """The directory (企业名录): USCC, name and division of each enterprise. Public register data, kept in clear."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Insert, func, select
+from sqlalchemy import Connection, Insert, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bureau.models import batch as batches
-from bureau.models import directory, open_batch
+from bureau.models import directory, folio, open_batch, publication
 from kernel import bulk
 from kernel import uscc as codes
 from kernel.errors import Invalid
@@ -41,6 +42,20 @@ def note(tx: Connection, batch: int, lines: Mapping[str, Line]) -> None:
     ]
     if rows:
         tx.execute(_upsert(tx), rows)
+
+
+def overtaken(tx: Connection, batch: int, since: datetime) -> list[str]:
+    """The enterprises that an open batch has records of class 1 about, and that others named after it was opened.
+
+    What the batch says of them may have been said already then, and so not have been noted.
+    """
+    newer = directory.join(batches, batches.c.id == directory.c.batch)
+    newer = newer.join(publication, publication.c.number == batches.c.publication)
+    here = folio.c.uscc == directory.c.uscc, folio.c["class"] == 1, folio.c.batch == batch
+    named = (
+        select(directory.c.uscc).distinct().select_from(newer).where(publication.c.time >= since, exists().where(*here))
+    )
+    return list(tx.scalars(named))
 
 
 def current(tx: Connection, usccs: Iterable[str], batch: int | None = None) -> dict[str, Line]:

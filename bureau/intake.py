@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, literal, select, update
 
 from access import sources
 from audit import trail
@@ -217,6 +217,9 @@ def _advance(tx: Connection, done: _Opened) -> _Opened:
 def _close(tx: Connection, batch: Batch, opened: _Opened) -> Receipt:
     """Publish the batch: from this commit on its folios are visible, all at once."""
     _claim(tx, opened)
+    for uscc in directory.overtaken(tx, opened.batch, clock.parse(opened.received_at)):
+        for line in _stored_lines(tx, opened.batch, uscc):
+            directory.note(tx, opened.batch, {uscc: line})
     tx.execute(delete(open_batch).where(open_batch.c.batch == opened.batch))
     number, _ = publish(tx, "batch", opened.batch)
     overlays.publish_with(tx, opened.batch, number)
@@ -295,6 +298,17 @@ def _count_repeats(tx: Connection, packets: Mapping[tuple[str, int], Packet]) ->
             repeated += mark in seen
             seen.add(mark)
     return repeated
+
+
+def _stored_lines(tx: Connection, batch: int, uscc: str) -> Iterator[directory.Line]:
+    """What the records of a batch say of an enterprise's name and division, in their order."""
+    here = folio.c.uscc == uscc, folio.c["class"] == 1, folio.c.batch == batch
+    rows = tx.execute(select(*folio.c, literal(0).label("publication")).where(*here).order_by(folio.c.part)).all()
+    for regions in vault.read(tx, uscc, rows):
+        for entry in (entry for region in regions for entry in region.entries()):
+            items = orjson.loads(entry.body)["items"]
+            if name := items.get(NAME_ITEM):
+                yield name, items.get(DIVISION_ITEM)
 
 
 def _directory_lines(accepted: Sequence[Accepted]) -> dict[str, directory.Line]:

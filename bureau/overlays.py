@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from audit.events import Event
 from audit.models import entry as entries
@@ -43,7 +43,7 @@ class Shown(NamedTuple):
     id: str
     record: str
     correction: Correction
-    since: int
+    since: int  # 0 while its batch is open
     until: int | None
     batch: int | None
 
@@ -89,12 +89,21 @@ def end(tx: Connection, uscc: str, overlay_id: str, until: int) -> bool:
 
 def lying(tx: Connection, uscc: str) -> list[Shown]:
     """All published overlays of an enterprise, those that were lifted too, in the order in which they were laid."""
-    rows = tx.execute(select(overlay).where(overlay.c.uscc == uscc, overlay.c.since.is_not(None))).all()
+    return _opened(tx, uscc, overlay.c.since.is_not(None))
+
+
+def brought(tx: Connection, uscc: str, batch: int) -> list[Shown]:
+    """What an open batch has brought to lie on an enterprise's records so far, in that order."""
+    return _opened(tx, uscc, (overlay.c.batch == batch) & overlay.c.since.is_(None))
+
+
+def _opened(tx: Connection, uscc: str, which: ColumnElement[bool]) -> list[Shown]:
+    rows = tx.execute(select(overlay).where(overlay.c.uscc == uscc, which)).all()
     opened = vault.held_keys(tx, [uscc]).get(uscc, {})
     shown = []
-    for row in sorted(rows, key=lambda row: (row.since, row.id)):
+    for row in sorted(rows, key=lambda row: (row.since or 0, row.id)):
         content = vault.open_overlay(opened, uscc, getattr(row, "class"), row.id, row)
-        shown.append(Shown(row.id, *folios.unpack_correction(content), row.since, row.until, row.batch))
+        shown.append(Shown(row.id, *folios.unpack_correction(content), row.since or 0, row.until, row.batch))
     return shown
 
 

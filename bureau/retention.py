@@ -68,11 +68,14 @@ def use(file: Path) -> None:
 def end_of(dataset: Dataset, event_date: str | None, items: Mapping[str, Any]) -> int:
     """The end of a record, as the module says."""
     dated_by = current().ends.get(dataset.code)
-    if dated_by is None or not any(items.get(name) for name in _items_of(dataset).negative):
+    if dated_by is None:
+        return 0
+    named = _items_of(dataset.code)
+    if not any(items.get(name) for name in named.negative):
         return 0
     dates = (event_date if name == EVENT_DATE else items.get(name) for name in dated_by)
     day = next((date.fromisoformat(told).toordinal() for told in dates if told), 0)
-    return -day if any(items.get(name) for name in _items_of(dataset).personal) else day
+    return -day if any(items.get(name) for name in named.personal) else day
 
 
 def month_of(end: int) -> int:
@@ -106,14 +109,15 @@ class _Items(NamedTuple):
 
 
 @cache
-def _items_of(dataset: Dataset) -> _Items:
+def _items_of(code: str) -> _Items:
+    dataset = catalogue.current().datasets[code]
     negative = tuple(item.code for item in dataset.items if item.negative)
     return _Items(negative, tuple(item.code for item in dataset.items if item.personal))
 
 
 def _checked(code: str, dated_by: Any) -> tuple[str, ...]:
     dataset = catalogue.current().datasets.get(code)
-    if dataset is None or not _items_of(dataset).negative:
+    if dataset is None or not _items_of(code).negative:
         raise ValueError(f"ends.{code}: no dataset with negative items")
     dates = {item.code for item in dataset.items if item.type == "date"} | {EVENT_DATE}
     if not isinstance(dated_by, list) or not dated_by or not dates.issuperset(dated_by):

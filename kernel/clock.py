@@ -17,6 +17,11 @@ def rfc3339(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def parse(text: str) -> datetime:
+    """The instant that `rfc3339` wrote."""
+    return datetime.fromisoformat(text)
+
+
 def legal_day(instant: datetime) -> date:
     """The day on which something happened for the law: that of Asia/Shanghai."""
     return instant.astimezone(SHANGHAI).date()
