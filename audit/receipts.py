@@ -98,7 +98,11 @@ def _index(text: str) -> int:
 
 
 def _decode(encoded: str) -> bytes:
+    """Standard base64, and only its one right spelling: of a receipt no byte changes unnoticed."""
     try:
-        return base64.b64decode(encoded, validate=True)
+        content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadNote("not a receipt: a line is no base64") from error
+    if base64.b64encode(content).decode() != encoded:
+        raise BadNote("not a receipt: a line was altered: its base64 is misspelled")
+    return content
