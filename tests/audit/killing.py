@@ -62,7 +62,7 @@ class Sealer:
         return self._say(f"at {module} {name} {nth}") == -signal.SIGKILL
 
     def killed_after(self, seconds: float) -> bool:
-        """Seal and publish without end, for so long."""
+        """Seal and publish without end, for so long once it is at work."""
         return self._say(f"after {seconds}") == -signal.SIGKILL
 
     def _say(self, words: str) -> int:
@@ -89,12 +89,12 @@ def sealer(environment: Mapping[str, str]) -> Iterator[Sealer]:
 
 
 @contextmanager
-def load(writers: int = 1) -> Iterator[list[str]]:
+def load(writers: int = 1, pause_s: float = 0.01) -> Iterator[list[str]]:
     """Threads that append all the while; the ids of what they appended, all of them committed."""
     stop, written = threading.Event(), []
 
     def write() -> None:
-        while not stop.is_set():
+        while not stop.wait(pause_s):
             written.extend(append(7))
 
     with _running(write, writers, stop):
@@ -130,7 +130,7 @@ def assert_whole(folder: Path, written: list[str], seen: set[str]) -> None:
         for size, root in reading.execute(select(checkpoints.c.size, checkpoints.c.root)).all():
             proof = log.consistency(reading, size, last.size)
             assert merkle.is_consistent(size, last.size, proof, root, last.root)
-        known = log.keys(reading, ORIGIN)
+        known = log.keys(reading, last.origin)
     newest = monitor.opened((folder / "checkpoint").read_bytes(), known)
     for note in seen:
         monitor.require_grown(monitor.opened(note, known), newest, newest, lambda path: (folder / path).read_bytes())
@@ -159,21 +159,25 @@ def main() -> None:
     """For each line of standard input: fork a sealer, see it die, print how."""
     for line in sys.stdin:
         kind, *told = line.split()
+        at_work, says_so = os.pipe()
         child = os.fork()
         if child == 0:
-            _seal(kind, told)
+            _seal(kind, told, says_so)
             os._exit(0)
-        if kind == "after":
+        os.close(says_so)
+        if kind == "after" and os.read(at_work, 1):
             time.sleep(float(told[0]))
             os.kill(child, signal.SIGKILL)
+        os.close(at_work)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
 
 
-def _seal(kind: str, told: list[str]) -> None:
+def _seal(kind: str, told: list[str], says_so: int) -> None:
     settings = config.read()
     open_bureau(settings)
+    os.write(says_so, b".")
     if kind == "at":
         module, name, nth = told
         _cut_off_after(MODULES[module], name, int(nth))
