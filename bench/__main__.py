@@ -21,7 +21,8 @@ from rich.table import Table
 from bench import house as houses
 from bench import intake, measures
 from bench.house import House
-from bench.measures import MEASURES, Pace, Result
+from bench.measures import MEASURES
+from bench.results import Pace, Result
 
 LATEST = Path(__file__).with_name("latest.json")
 ENTERPRISES, RECORDS, SECONDS, ROUNDS = 600, 500, 4.0, 5

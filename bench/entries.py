@@ -66,9 +66,9 @@ def said_id(number: int, entries: int) -> str:
     return ids.first_at(FIRST + timedelta(days=DAYS) * (number / entries))[:24] + f"{number:012x}"
 
 
-def fill(entries: int) -> None:
-    """Write so many into the process's database, as they stand after a year; they wait to be sealed."""
-    chunks = [(start, min(start + AT_ONCE, entries), entries) for start in range(0, entries, AT_ONCE)]
+def fill(first: int, last: int, entries: int) -> None:
+    """Write some of a year's so many `entries` into the process's database; they wait to be sealed."""
+    chunks = [(start, min(start + AT_ONCE, last), entries) for start in range(first, last, AT_ONCE)]
     engine = db.current().engine
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         if engine.dialect.name == "postgresql":

@@ -15,6 +15,7 @@ import selectors
 import socket
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -53,26 +54,36 @@ class Load:
 
 
 def put(
-    port: int, bearers: Sequence[str], usccs: Sequence[str], seconds: float, connections: int = CONNECTIONS
+    port: int,
+    bearers: Sequence[str],
+    usccs: Sequence[str],
+    seconds: float,
+    connections: int = CONNECTIONS,
+    most_per_second: float = math.inf,
 ) -> Load:
-    """Ask for `seconds` after a short warm-up. `bearers` are shared out among the connections.
+    """Ask for `seconds` after a short warm-up, as fast as answers come or at a steady pace that they allow.
+
+    `bearers` are shared out among the connections.
 
     Raises Failed at the first answer that is none.
     """
     asked_by = (bearers[number % len(bearers)] for number in range(connections))
     asking = [_Connection(port, questions(port, bearer, usccs)) for bearer in asked_by]
-    latencies, sizes, scratch = [], [], bytearray(SCRATCH_BYTES)
+    latencies, sizes, scratch, idle = [], [], bytearray(SCRATCH_BYTES), deque(asking)
     with selectors.DefaultSelector() as selector:
         for one in asking:
             selector.register(one.socket, selectors.EVENT_READ, one)
-            one.ask()
-        begins = time.perf_counter() + WARM_UP_S
+        due = time.perf_counter()
+        begins = due + WARM_UP_S
         ends, cpu = begins + seconds, 0.0
         while (now := time.perf_counter()) < ends:
             if not cpu and now >= begins:
                 cpu = time.process_time()
-            ready = selector.select(GIVE_UP_S)
-            if not ready:
+            while idle and due <= now:
+                idle.popleft().ask()
+                due = max(due, now - 1) + 1 / most_per_second  # what was missed more than a second ago is not made up
+            ready = selector.select(max(0, due - now) if idle else GIVE_UP_S)
+            if not ready and not idle:
                 raise Failed(f"no answer within {GIVE_UP_S:.0f} s")
             for key, _ in ready:
                 one = key.data
@@ -81,7 +92,7 @@ def put(
                     if begins <= done <= ends:
                         latencies.append(done - one.asked_at)
                         sizes.append(one.length)
-                    one.ask()
+                    idle.append(one)
         cpu = time.process_time() - cpu
     for one in asking:
         one.socket.close()

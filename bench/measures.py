@@ -25,6 +25,18 @@ enterprise (about 500 records), with token, consent, decryption and durable entr
                    one filter, the slowest filter, over
                    200,000 entries (bench/review.py
                    measures 10 million)
+    sealing_lag    p99 in s from an entry to the first   -
+                   signed checkpoint that has it, at 200
+                   questions/s
+    sealing        entries sealed a second, a million    -
+                   waiting
+    verify         s of `bureau verify` over a million   -
+                   sealed entries (bench/proofs.py)
+    verify_export  s of the offline check of an export   -
+                   of a million leaves
+    statement      s of `bureau rewards` over a million  -
+                   entries; docs/rewards.md's script
+                   over the export counts the same
 
 The ratio is ours to the peer's, but for the trail the other way round: how many times dearer a question is.
 Two sides take turns, A B A B, and each figure is the median of its rounds, so that what else the machine does
@@ -34,52 +46,18 @@ falls on both. Ratios are what counts; the absolute figures hold for this machin
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from bench import limit, load, peer, servers
+from bench import limit, load, peer, proofs, servers
 from bench import review as trail_review
 from bench.house import AS_DELIVERED, COMPACTED, House, administer
 from bench.load import Load
+from bench.results import Goal, Pace, Result
 
 REVIEWED_ENTRIES = 200_000
 MEASURED_TABLES = ("folio", "data_key", "directory", "batch")  # the first two in partitions
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """`least` or `most` that a ratio (or a plain figure) should be; design section 10."""
-
-    least: float | None = None
-    most: float | None = None
-
-    def is_met(self, ratio: float) -> bool:
-        return (self.least is None or ratio >= self.least) and (self.most is None or ratio <= self.most)
-
-    def __str__(self) -> str:
-        return f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One line of the table. `ratio` is a plain figure where there is no peer; `note` is for people."""
-
-    measure: str
-    ours: str
-    peer: str
-    ratio: float
-    goal: Goal
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long and how often each side is measured."""
-
-    seconds: float
-    rounds: int
 
 
 def textbook(house: House, pace: Pace) -> Iterator[Result]:
@@ -158,7 +136,8 @@ def review(_house: House, pace: Pace) -> Iterator[Result]:
 
 
 MEASURES: dict[str, Callable[[House, Pace], Iterator[Result]]] = {
-    each.__name__: each for each in (textbook, pgbench, trail, latency, monthly, memory, storage, review)
+    each.__name__: each
+    for each in (textbook, pgbench, trail, latency, monthly, memory, storage, review, proofs.lag, proofs.proofs)
 }
 
 

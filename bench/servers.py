@@ -72,6 +72,15 @@ def memory_mib(process: int, field: str) -> float:
     raise RuntimeError(f"process {process} has no {field}")
 
 
+def tree_mib(process: int) -> float:
+    """The most that a process and its children took so far; 0 where it has just ended."""
+    try:
+        members = [process, *(child for child, _ in _children(process))]
+        return sum(memory_mib(each, "VmHWM") for each in members)
+    except (OSError, RuntimeError):
+        return 0.0
+
+
 def _children(process: int) -> list[tuple[int, bytes]]:
     """Process id and command line of each child."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
