@@ -138,11 +138,12 @@ def _require_same(stated: dict[str, Any], file: Path) -> None:
     assert [int(word) for word in done.stdout.split()] == [stated["queries"], stated["billable"]], done.stdout
 
 
-_LAGS = text(
-    "SELECT extract(epoch FROM signed.time - entry.time) FROM entry JOIN leaf ON leaf.entry = entry.id"
-    " CROSS JOIN LATERAL (SELECT time FROM checkpoint WHERE checkpoint.size > leaf.index ORDER BY checkpoint.size LIMIT 1) AS signed"
-    " WHERE entry.type = 'query.answered' ORDER BY entry.id DESC LIMIT :count"
-)
+_LAGS = text("""
+    SELECT extract(epoch FROM signed.time - entry.time)
+      FROM entry JOIN leaf ON leaf.entry = entry.id CROSS JOIN LATERAL
+           (SELECT time FROM checkpoint WHERE checkpoint.size > leaf.index ORDER BY checkpoint.size LIMIT 1) AS signed
+     WHERE entry.type = 'query.answered' ORDER BY entry.id DESC LIMIT :count
+""")
 
 
 if __name__ == "__main__":
