@@ -106,11 +106,11 @@ def _start(*arguments: str, quiet: bool = False) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if quiet else None,
         start_new_session=True,
-        preexec_fn=_end_with_parent,  # noqa: PLW1509  # the parent has no other threads
+        preexec_fn=end_with_parent,  # noqa: PLW1509  # the parent has no other threads
     )
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the kernel end this child when its parent dies (Linux; elsewhere it lives on).
 
     Between fork and exec, so that a child that is still starting is bound already.

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import house as houses
-from bench import intake, measures
+from bench import intake, measures, screening
 from bench.house import House
 from bench.measures import MEASURES
 from bench.results import Pace, Result
@@ -27,11 +27,12 @@ from bench.results import Pace, Result
 LATEST = Path(__file__).with_name("latest.json")
 ENTERPRISES, RECORDS, SECONDS, ROUNDS = 600, 500, 4.0, 5
 QUICK_ENTERPRISES, QUICK_RECORDS, QUICK_PACE = 20, 100, Pace(1.0, 1)
-NAMED = ("flask", "sqlalchemy", "psycopg", "granian", "gunicorn", "marshmallow", "orjson")
+APART = "intake", "screening"
+NAMED = ("flask", "sqlalchemy", "psycopg", "granian", "gunicorn", "marshmallow", "orjson", "numpy", "duckdb", "polars")
 
 
 @click.command()
-@click.option("--only", type=click.Choice([*MEASURES, "intake"]), multiple=True, help="This alone (repeatable).")
+@click.option("--only", type=click.Choice([*MEASURES, *APART]), multiple=True, help="This alone (repeatable).")
 @click.option("--intake-enterprises", default=400, show_default=True, help="How many are loaded to measure intake.")
 @click.option("--seconds", default=SECONDS, show_default=True, help="How long a round lasts.")
 @click.option("--rounds", default=ROUNDS, show_default=True, help="How often the sides take turns.")
@@ -58,10 +59,12 @@ def main(
         for fact in facts(house):
             out.print(fact, highlight=False)
         results: list[Result] = []
-        for name in only or (*MEASURES, "intake"):
+        for name in only or (*MEASURES, *APART):
             print(f"measuring: {name}", file=sys.stderr)
             if name == "intake":
                 results += intake.run(house, 20 if quick else intake_enterprises, records)
+            elif name == "screening":
+                results += screening.run(house, pace, quick=quick)
             else:
                 results += MEASURES[name](house, pace)
     finally:

@@ -14,6 +14,7 @@ from app import (
     create_app,
     database,
     demo,
+    indexing,
     open_bureau,
     openapi,
     progress,
@@ -28,7 +29,6 @@ from app import (
 from app.commands import Text, WrongUse, as_json, command, main, say
 from audit import trail
 from bureau import compaction, erasure, intake, reencryption, removal
-from bureau.screening import index as screening_index
 from connectors import feeds
 from kernel import ciphers, clock
 from kernel.errors import SettingError
@@ -189,11 +189,12 @@ def shred(uscc: str, reason: str, yes: bool, as_json: bool) -> None:
 
 
 @command(main, "index")
+@click.option("--processes", type=click.IntRange(1, 64), help="How many compute (default: one for each core).")
 @as_json
-def index(as_json: bool) -> None:
-    """Compute all indicators anew for screening; the running service takes them up by itself."""
+def index(processes: int | None, as_json: bool) -> None:
+    """Compute all indicators anew for screening; goes on where it was interrupted. The service takes them up itself."""
     with progress.shown("indexed enterprises") as tell:
-        indexed = screening_index.build(tell)
+        indexed = indexing.build(tell, processes)
     say({"indexed": indexed}) if as_json else click.echo(f"{indexed} enterprises indexed")
 
 
