@@ -91,9 +91,11 @@ def _line(entry: dict[str, Any], language: str) -> dict[str, Any]:
     def named(known: Any, value: Any) -> str:
         return say(known[value], language) if value in known else str(value or "")
 
+    day, _, hour = (screens.time_of(entry["time"], language) or "").rpartition(" ")
     outcome = OUTCOMES.get(entry["type"], {}).get(entry["outcome"] or "", Words(entry["type"], entry["type"]))
     return {
-        "time": screens.time_of(entry["time"], language),
+        "day": day,
+        "hour": hour,
         "institution": entry["institution_name"] or say(Words("本企业或征信机构", "Ourselves or the bureau"), language),
         "purpose": named(words.PURPOSES, entry["purpose"]),
         "classes": [named(words.CLASSES, number) for number in entry["classes"] or ()],

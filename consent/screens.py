@@ -130,7 +130,7 @@ def given_on_page(username: str, language: str) -> Given:
 
 
 def day_in_words(day: date, language: str) -> str:
-    return f"{day.day} {day:%B %Y}" if language == "en" else f"{day.year}年{day.month}月{day.day}日"
+    return f"{day.day} {day:%b %Y}" if language == "en" else f"{day.year}年{day.month}月{day.day}日"
 
 
 def time_of(text: str | None, language: str) -> str | None:

@@ -124,6 +124,11 @@ class Visit:
     asked: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
+    def press(self, selector: str) -> None:
+        """Click on what leads to another page, and be there when this returns."""
+        with self.page.expect_navigation():
+            self.page.click(selector)
+
     def fits(self) -> bool:
         """Whether nothing has to be scrolled sideways."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))

@@ -96,7 +96,7 @@ def answered(browser: Browser, link: str, firm: Enterprise, site: Site, decision
         visit.page.goto(link)
         visit.page.fill("#username", firm.username)
         visit.page.fill("#password", firm.password)
-        visit.page.click("main button[type=submit]")
-        visit.page.click(f'button[value="{decision}"]')
+        visit.press("main button[type=submit]")
+        visit.press(f'button[value="{decision}"]')
         visit.page.wait_for_url(f"{site.back}?*")
         return visit.page.url

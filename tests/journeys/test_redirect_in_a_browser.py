@@ -39,7 +39,7 @@ def firm(shared_house: House, shared_service: Service) -> Enterprise:
 def sign_in(visit: Visit, firm: Enterprise) -> None:
     visit.page.fill("#username", firm.username)
     visit.page.fill("#password", firm.password)
-    visit.page.click("main button[type=submit]")
+    visit.press("main button[type=submit]")
 
 
 def picture(visit: Visit, *name: str) -> None:
@@ -67,7 +67,7 @@ def test_an_enterprise_comes_from_its_bank_narrows_grants_and_goes_back(
         assert visit.fits()
         page.uncheck('input[name="classes"][value="3"]')
         page.fill("#max_queries", "5")
-        page.click('button[value="grant"]')
+        visit.press('button[value="grant"]')
         page.wait_for_url(f"{site.back}?*")
         assert page.title() == "back at the bank"
         assert visit.only_from(f"127.0.0.1:{shared_service.port}", f"127.0.0.1:{site.port}")
@@ -91,31 +91,31 @@ def test_an_enterprise_does_its_part_on_its_own_pages(
         page = visit.page
         page.goto(browsing.push(shared_service, bank, site, VERIFIER, **WHOLE))
         sign_in(visit, firm)
-        page.click('a[href="/enterprise/requests"]:visible >> nth=-1')  # answer later
+        visit.press('a[href="/enterprise/requests"]:visible >> nth=-1')  # answer later
         picture(visit, device, language, "3-inbox")
-        page.click("main a.button")
-        page.click('button[value="grant"]')
+        visit.press("main a.button")
+        visit.press('button[value="grant"]')
         page.wait_for_url("**/enterprise/consents/*")
         picture(visit, device, language, "4-consent")
         bearer = cast.token(shared_service, bank)
         asked = {"classes": [1]}
         assert cast.ask(shared_service, bearer, firm.uscc, **asked).status == 200
-        page.click('button[value="pause"]')
+        visit.press('button[value="pause"]')
         assert cast.ask(shared_service, bearer, firm.uscc, **asked).problem == "consent-paused"
-        page.click('button[value="resume"]')
+        visit.press('button[value="resume"]')
         page.check('input[name="sure"]')
-        page.click('button[value="revoke"]')
+        visit.press('button[value="revoke"]')
         assert cast.ask(shared_service, bearer, firm.uscc, **asked).problem == "no-consent"
         picture(visit, device, language, "5-revoked")
-        page.click("nav.tabs a >> nth=1")
+        visit.press("nav.tabs a >> nth=1")
         picture(visit, device, language, "6-consents")
         assert visit.fits()
-        page.click("nav.tabs a >> nth=2")
+        visit.press("nav.tabs a >> nth=2")
         assert page.locator("tbody tr").count() == 3
         assert bank.name in page.inner_text("tbody")
         picture(visit, device, language, "7-log")
         assert visit.fits()
-        page.click(".who button")
+        visit.press(".who button")
         page.wait_for_url("**/sign-in")
         page.goto(f"{shared_service.base}/enterprise/consents")
         assert page.url.endswith("/sign-in")
@@ -138,7 +138,7 @@ def test_a_rejection_and_a_wrong_password_are_told_in_words(
         picture(visit, "phone", language, "8-wrong-password")
         sign_in(visit, firm)
         picture(visit, "phone", language, "9-ask-little")
-        visit.page.click('button[value="reject"]')
+        visit.press('button[value="reject"]')
         visit.page.wait_for_url(f"{site.back}?*")
         assert site.visits[-1]["error"] == "access_denied"
         visit.page.goto(link)
@@ -152,7 +152,7 @@ def test_the_language_is_switched_and_kept(browser: Browser, shared_service: Ser
         page = visit.page
         page.goto(f"{shared_service.base}/sign-in")
         assert page.get_attribute("html", "lang") == "en"
-        page.click("nav.languages a")
+        visit.press("nav.languages a")
         assert page.get_attribute("html", "lang") == "zh-CN"
         sign_in(visit, firm)
         assert page.get_attribute("html", "lang") == "zh-CN"
@@ -221,8 +221,8 @@ def test_axe_finds_nothing_on_any_page(
         look("ask")
         page.goto(f"{shared_service.base}/enterprise/requests")
         look("inbox")
-        page.click("main a.button")
-        page.click('button[value="grant"]')
+        visit.press("main a.button")
+        visit.press('button[value="grant"]')
         look("consent")
         cast.ask(shared_service, cast.token(shared_service, bank), firm.uscc, classes=[1])
         for path in ("requests", "consents", "access-log", "consents/x"):
@@ -230,7 +230,7 @@ def test_axe_finds_nothing_on_any_page(
             look(path)
         page.goto(f"{shared_service.base}/second-factor")
         look("second factor")
-        page.click("main button")
+        visit.press("main button")
         look("second factor, begun")
         picture(visit, device, language, "11-second-factor")
         assert visit.fits()
