@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Check every consent: each version is signed by the bureau and names the one before, and none was left out.
 
-The columns by which a consent decides must say what its last signed version says: whoever edits a row to widen a
-consent is found here.
+The columns by which a consent decides must say what its last signed version says, and the one that decides must be
+the one that should: whoever edits a row to widen a consent, or takes one away so that a wider one decides, is found
+here. The trail tells which consents were granted, and which versions were signed.
 """
 
 import hashlib
@@ -12,6 +13,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select
 
+from audit import trail
+from audit.events import Event
+from audit.models import entry as entries
 from audit.verification import Fault
 from consent import store
 from consent.decision import Consent
@@ -33,9 +37,12 @@ def faults(tx: Connection) -> Iterator[Fault]:
         for version in tx.execute(of_these):
             kept[version.consent].append(version)
         for row in rows:
-            if told := _checked(row, kept[row.id], public):
+            told = _checked(row, kept[row.id], public) or _stripped(tx, kept[row.id]) or _misplaced(tx, row)
+            if told:
                 yield Fault(row.id, told, "consent")
         after = ids[-1]
+    for consent_id in tx.scalars(_GRANTED_AND_GONE):
+        yield Fault(consent_id, "deleted: the trail tells that it was granted", "consent")
 
 
 def check(held: Consent, kept: list[Any], public: list[dict[str, Any]]) -> str | None:
@@ -73,6 +80,39 @@ def _checked(row: Any, kept: list[Any], public: list[dict[str, Any]]) -> str | N
         return "edited: it holds what was never written"
 
 
+def _stripped(tx: Connection, kept: list[Any]) -> str | None:
+    """The first form's versions were never signed; of any other the trail tells the digest of what was signed."""
+    for version in kept:
+        if version.signature is None:
+            of_it = entries.c.consent == version.consent, entries.c.type.in_(_CHANGES), entries.c.bytes.is_not(None)
+            for content in tx.scalars(select(entries.c.bytes).where(*of_it)):
+                document = orjson.loads(content)
+                if document["consent_version"] == version.version and "version_digest" in document["detail"]:
+                    return f"edited: its version {version.version} is not signed"
+    return None
+
+
+def _misplaced(tx: Connection, row: Any) -> str | None:
+    """Of all that were granted to one grantee the newest decides."""
+    granted = row.status not in ("requested", "rejected")
+    if row.deciding and (not granted or row.status == "superseded"):
+        return "edited: it decides, and must not"
+    if row.deciding or not granted:
+        return None
+    same = consents.c.uscc == row.uscc, consents.c.scope == row.scope, consents.c.grantee == row.grantee
+    later = select(consents.c.id).where(*same, consents.c.id != row.id, consents.c.granted_at >= row.granted_at)
+    if tx.execute(later.limit(1)).one_or_none() is None:
+        return "edited: it was set aside, and no newer one took its place"
+    return None
+
+
 def _page(tx: Connection, after: str) -> list[Any]:
     page = select(consents).where(consents.c.id > after).order_by(consents.c.id).limit(ROWS_AT_ONCE)
     return list(tx.execute(page))
+
+
+_CHANGES = [event.value for event in Event if event.value.startswith("consent.")]
+_GRANTED_AND_GONE = select(entries.c.consent).where(
+    entries.c.facet == trail.facet_of({"type": Event.CONSENT_GRANTED}),
+    ~select(consents.c.id).where(consents.c.id == entries.c.consent).exists(),
+)

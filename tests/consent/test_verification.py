@@ -4,11 +4,12 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import delete, select, text, update
 
 from app import counter
 from consent import verification
 from consent.models import consent as table
+from consent.models import consent_version as version
 from kernel import clock, db
 from tests import factories
 from tests.conftest import House
@@ -72,3 +73,53 @@ def test_a_version_that_was_edited_behind_the_triggers_is_named(open_house: Hous
         empty = "x'7b7d'" if open_house.engine == "sqlite" else "'\\x7b7d'"
         tx.execute(text(f"UPDATE consent_version SET document = {empty}"))
     assert [named for named, _ in faults()] == [held]
+
+
+def test_a_consent_whose_signatures_were_all_taken_away_is_named(open_house: House) -> None:
+    held = factories.consent(factories.new_uscc(), classes=(1,))
+    unguard(open_house, "consent_version", "no_update")
+    with db.transaction() as tx:
+        document = tx.scalar(select(version.c.document))
+        wider = (document or b"").replace(b'"classes":[1]', b'"classes":[1,2]')
+        tx.execute(update(version).values(document=wider, signature=None))
+        tx.execute(update(table).values(classes="1,2"))
+    assert faults() == [(held, "edited: its version 1 is not signed")]
+
+
+def test_a_consent_that_was_set_aside_so_that_a_wider_one_decides_is_named(house: House) -> None:
+    enterprise, bank = factories.new_uscc(), factories.bank()
+    factories.consent(enterprise, "platform")
+    first, held = factories.consent(enterprise, bank), factories.consent(enterprise, bank)
+    counter.change("revoke", held, None)
+    assert faults() == []
+    with db.transaction() as tx:
+        tx.execute(update(table).where(table.c.id == held).values(deciding=False))
+    assert faults() == [(held, "edited: it was set aside, and no newer one took its place")]
+    with db.transaction() as tx:
+        tx.execute(update(table).where(table.c.id == first).values(deciding=True))
+    assert (first, "edited: it decides, and must not") in faults()
+
+
+def test_a_consent_that_was_deleted_whole_is_named(open_house: House) -> None:
+    held = factories.consent(factories.new_uscc())
+    unguard(open_house, "consent_version", "no_delete")
+    with db.transaction() as tx:
+        for each in (version, table):
+            tx.execute(delete(each))
+    assert faults() == [(held, "deleted: the trail tells that it was granted")]
+
+
+def test_an_expired_consent_that_a_new_one_replaced_has_no_fault(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    enterprise = factories.new_uscc()
+    factories.consent(enterprise, expires_at=clock.now() + timedelta(days=1))
+    later = clock.now() + timedelta(days=2)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    factories.consent(enterprise)
+    assert faults() == []
+
+
+def unguard(house: House, name: str, guard: str) -> None:
+    """Take the database's guard away, as someone with full rights can."""
+    drop = {"sqlite": f"DROP TRIGGER {name}_{guard}", "postgresql": f"DROP TRIGGER {name}_append_only ON {name}"}
+    with db.transaction() as tx:
+        tx.execute(text(drop[house.engine]))
