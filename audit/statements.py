@@ -9,6 +9,7 @@ twice. Supplements are frozen with the next year's statement, or at the counter.
 The signed bytes are the canonical JSON (RFC 8785) of all members but `signature`, a detached JWS (RFC 7515 App. F).
 """
 
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from audit.models import leaf as leaves
 from audit.models import reward_statement as kept
 from audit.rewards import Tariff
 from kernel import canonical, clock, db, ids, signing
-from kernel.errors import Conflict, Gone
+from kernel.errors import Conflict, Gone, Unavailable
 from kernel.idempotency import settle
 from kernel.prepared import Prepared
 
@@ -38,10 +39,18 @@ SETTLES_IN = timedelta(hours=1)  # after the year: what was under way at midnigh
 def statement(tx: Connection, year: int) -> dict[str, Any]:
     """The statement of a year: the frozen one, else provisional as of the newest checkpoint.
 
-    Raises Gone where it was never frozen and some of its entries are past their retention.
+    Raises Gone where it was never frozen and some of its entries are past their retention, and Unavailable while this
+    process counts for somebody else: a year may take long, and others wait to ask about enterprises.
     """
     frozen = listed(tx, year)
-    return frozen[0] if frozen else _counted(tx, year, rewards.tariff_of(year)) | {"final": False, "signature": None}
+    if frozen:
+        return frozen[0]
+    if not _counting.acquire(blocking=False):
+        raise Unavailable("a statement is being counted: try again in a moment")
+    try:
+        return _counted(tx, year, rewards.tariff_of(year)) | {"final": False, "signature": None}
+    finally:
+        _counting.release()
 
 
 def listed(tx: Connection, year: int) -> list[dict[str, Any]]:
@@ -199,6 +208,7 @@ def _checked(tx: Connection, row: Any, public: list[dict[str, Any]]) -> str | No
     return None
 
 
+_counting = threading.Lock()
 _PAGE = Prepared(
     select(leaves.c.index, entries.c.bytes)
     .select_from(leaves.join(entries, entries.c.id == leaves.c.entry))

@@ -20,7 +20,7 @@ from audit.models import reward_statement
 from audit.notes import BadNote
 from audit.trail import Entry
 from kernel import canonical, clock, db, signing
-from kernel.errors import Conflict, Gone, Invalid, NotFound
+from kernel.errors import Conflict, Gone, Invalid, NotFound, Unavailable
 from tests import factories
 from tests.audit.test_rewards import answered, append
 from tests.audit.test_sealing import ORIGIN
@@ -182,6 +182,16 @@ def test_a_year_that_is_not_over_or_before_the_log_is_not_frozen() -> None:
         with pytest.raises(Conflict, match=told):
             statements.freeze(asked, now, "counter")
     assert shown(2025)["final"] is False
+
+
+@pytest.mark.usefixtures("year")
+def test_one_statement_at_a_time_is_counted_and_a_frozen_one_is_shown_at_once() -> None:
+    with statements._counting:
+        with pytest.raises(Unavailable, match="being counted"):
+            shown()
+        frozen()
+        assert shown()["final"]
+    assert shown(2027)["final"] is False
 
 
 @pytest.mark.usefixtures("year")
