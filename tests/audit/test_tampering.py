@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, create_engine, delete, insert, select, text, update
 
-from audit import log, merkle, notes, publishing, sealing, verification
+from audit import log, merkle, notes, publishing, sealing, sections, verification
 from audit.merkle import Frontier
 from audit.models import checkpoint as checkpoints
 from audit.models import entry as entries
@@ -190,6 +190,18 @@ def test_a_row_put_between_two_sealed_ones_moves_none_of_them(open_house: House,
     moved, lost = "edited, moved or swapped", "inserted, or its note removed"
     expected = [(extra, moved), *((each, moved) for each in told[295:299]), (told[299], lost)]
     assert sorted(report(folder)) == sorted(expected)
+
+
+def test_several_processes_find_what_one_finds(open_house: House, sealed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, folder = sealed
+    act(lambda tx: tx.execute(update(entries).where(entries.c.id == told[270]).values(bytes=b"{}")), open_house)
+    act(lambda tx: tx.execute(update(entries).where(entries.c.id == told[3]).values(outcome="refused")), open_house)
+    act(lambda tx: tx.execute(delete(leaves).where(leaves.c.index == 299)), open_house)
+    alone = report(folder)
+    assert {named for named, _ in alone} == {told[3], told[270], "leaf 299", told[299]}
+    monkeypatch.setattr(sections, "WORTH_IT", 1)
+    monkeypatch.setattr(sections, "LEAVES", 256)
+    assert report(folder) == alone
 
 
 def test_what_is_told_has_a_limit(open_house: House, sealed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
