@@ -22,10 +22,11 @@ LONGEST_S = 2.0
 
 @click.command()
 @click.option("--kills", default=100, show_default=True)
+@click.option("--engine", "engines", type=click.Choice(standing.ENGINES), multiple=True, default=standing.ENGINES)
 @click.option("--seed", default=2026, show_default=True)
-def main(kills: int, seed: int) -> None:
+def main(kills: int, engines: tuple[str, ...], seed: int) -> None:
     """Kill the sealer at random, on SQLite and on a durable PostgreSQL of its own."""
-    for engine in standing.ENGINES:
+    for engine in engines:
         chance, begun = random.Random(seed), time.monotonic()
         with standing.bureau(engine) as bureau:
             with (
