@@ -83,6 +83,24 @@ class Settings:
         return self.home / "demo.json"
 
 
+def secret(reference: str) -> str:
+    """The secret that a feed names: `env:NAME` or `file:/path`, a file that nobody else may read.
+
+    Raises SettingError naming the reference, never the secret.
+    """
+    kind, _, place = reference.partition(":")
+    if kind == "env":
+        if value := Env().str(place, ""):
+            return value
+        raise SettingError(f"{reference}: the variable is not set in the environment of this process")
+    try:
+        if Path(place).stat().st_mode & 0o077:
+            raise SettingError(f"{reference}: can be read by others: run chmod 600 on it")
+        return Path(place).read_text(encoding="utf-8").strip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{reference}: cannot be read") from error
+
+
 def read() -> Settings:
     """The settings of this process; raises SettingError naming the variable that is wrong."""
     env = Env()

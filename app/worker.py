@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The housekeeping process: compacts dossiers, keeps the screening index up with deliveries, freezes reward
-statements, removes what retention says, and tidies away what is over: tokens, secrets, counters."""
+"""The housekeeping process: pulls feeds on schedule and watches them, compacts dossiers, keeps the screening index
+up with deliveries, freezes reward statements, removes what retention says, and tidies away what is over: tokens,
+secrets, counters, what killed processes left in the spool."""
 
 import signal
 import threading
@@ -10,10 +11,12 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from access import authorizations, client_keys, clients, limits, lockout, spent, tokens
+from app import config
 from audit import statements
 from bureau import compaction, removal
 from bureau.publications import latest, turn
 from bureau.screening import index
+from connectors import pulling, spool
 from kernel import clock, db, outbox
 from kernel.errors import BureauError
 
@@ -31,6 +34,8 @@ def run() -> None:
     swept, day = 0, None
     while not stop.is_set():
         swept = work_once(swept)
+        spool.sweep()
+        pulling.pull_due(config.secret, stop.is_set)
         freeze_once()
         day = retain_once(day)
         stop.wait(REST_S)

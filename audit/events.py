@@ -35,6 +35,8 @@ class Event(StrEnum):
     LOG_KEY_ADDED = "log-key.added"
     LOG_KEY_RETIRED = "log-key.retired"
     BATCH_RECEIVED = "batch.received"
+    FEED_ALARMED = "feed.alarmed"
+    FEED_RECOVERED = "feed.recovered"
     OVERLAY_LAID = "overlay.laid"
     OVERLAY_LIFTED = "overlay.lifted"
     ROOT_REPLACED = "root-key.replaced"

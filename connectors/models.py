@@ -35,3 +35,47 @@ webhook_message = Table(
 _PENDING = text("state = 'pending'")
 Index("ix_webhook_message_due_at", webhook_message.c.due_at, postgresql_where=_PENDING, sqlite_where=_PENDING)
 Index("ix_webhook_message_message", webhook_message.c.message)
+
+# One row a feed that is pulled or watched: who is at it, when it is due, what it remembers.
+feed_state = Table(
+    "feed_state",
+    metadata,
+    Column("feed", String(80), primary_key=True),
+    Column("since", Instant, nullable=False),  # when it was first looked at
+    Column("due_at", Instant),  # when it is to be pulled next
+    Column("lease_by", String(40)),
+    Column("lease_until", Instant),  # a process that dies holds it no longer
+    Column("tried_at", Instant),
+    Column("pulled_at", Instant),  # the last pull that failed in nothing
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("problem", String(400)),
+    Column("mark", LargeBinary),  # where the next pull begins; under the key `rejects`, bound to the feed
+)
+
+pulled_file = Table(
+    "pulled_file",
+    metadata,
+    Column("feed", String(80), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("batch", String(12)),  # null where it was refused
+    Column("problem", String(400)),
+    Column("time", Instant, nullable=False),
+)
+
+feed_alarm = Table(
+    "feed_alarm",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("feed", String(80), nullable=False),
+    Column("kind", String(16), nullable=False),  # late | shrunk | dead | refused
+    Column("detail", String(400), nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),  # null: it still is so
+)
+_STANDING = text('"until" IS NULL')
+Index(
+    "uq_feed_alarm_feed_kind", feed_alarm.c.feed, feed_alarm.c.kind,
+    unique=True, postgresql_where=_STANDING, sqlite_where=_STANDING,
+)  # fmt: skip

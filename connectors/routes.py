@@ -5,11 +5,11 @@ from typing import Any
 
 from flask import Response, request
 
-from bureau import batches
-from connectors import pushes
-from connectors.schemas import PushSchema, ReceiptSchema, RejectPageSchema, TakenSchema
+from bureau import batches, catalogue
+from connectors import pushes, watch
+from connectors.schemas import FeedListSchema, PushSchema, ReceiptSchema, RejectPageSchema, TakenSchema
 from kernel import auth, cursors, db
-from kernel.errors import Invalid
+from kernel.errors import Invalid, NotFound, NotPermitted
 from kernel.web import Blueprint, aside, json_response
 
 NDJSON = ("application/x-ndjson", "application/jsonl")
@@ -44,6 +44,20 @@ def show_batch(asked: dict[str, Any], batch_id: str) -> Response:
         document = batches.document(reading, batch_id, source, after, asked["limit"])
     last = document.pop("last_row")
     return json_response({**document, "next_cursor": cursors.encode(str(last)) if last else None})
+
+
+@blp.route("/sources/<code>/feeds")
+@blp.requires(auth.ANY_SCOPE)
+@blp.response(200, FeedListSchema)
+def show_feeds(code: str) -> Response:
+    """How a source's feeds are: when they are due, what came last, what is wrong. For itself and administrators."""
+    by = auth.caller()
+    if by.source != code and "admin" not in by.scopes:
+        raise NotPermitted("only the source itself and administrators see its feeds", slug="not-permitted")
+    if code not in catalogue.current().sources:
+        raise NotFound(f"the catalogue has no source {code}")
+    with db.reading() as reading:
+        return json_response({"feeds": watch.status(reading, code)})
 
 
 def _row(cursor: str | None) -> int:

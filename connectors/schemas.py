@@ -43,3 +43,40 @@ class ReceiptSchema(Schema):
     warnings = fields.Dict(required=True, metadata={"description": "what accepted rows lost, and how often"})
     rejects = fields.List(fields.Nested(RejectSchema), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
+
+
+class LastDeliverySchema(Schema):
+    batch = fields.String(required=True)
+    received_at = fields.String(required=True)
+    rows = fields.Integer(required=True)
+    accepted = fields.Integer(required=True)
+    rejected = fields.Integer(required=True)
+
+
+class AlarmSchema(Schema):
+    kind = fields.String(required=True, validate=validate.OneOf(("late", "shrunk", "dead", "refused")))
+    detail = fields.String(required=True)
+    since = fields.String(required=True)
+
+
+class FeedStatusSchema(Schema):
+    feed = fields.String(required=True)
+    title = fields.String(required=True)
+    source = fields.String(required=True)
+    dataset = fields.String(required=True)
+    transport = fields.String(required=True, validate=validate.OneOf(("brought", "sftp", "https", "database")))
+    schedule = fields.String(required=True, allow_none=True)
+    state = fields.String(
+        required=True,
+        validate=validate.OneOf(("ok", "pulling", "late", "shrunk", "refused", "failing", "dead")),
+    )
+    due_at = fields.String(required=True, allow_none=True)
+    tried_at = fields.String(required=True, allow_none=True)
+    failures = fields.Integer(required=True, metadata={"description": "pulls that failed since one did not"})
+    problem = fields.String(required=True, allow_none=True, metadata={"description": "why the last pull failed"})
+    last = fields.Nested(LastDeliverySchema, required=True, allow_none=True)
+    alarms = fields.List(fields.Nested(AlarmSchema), required=True)
+
+
+class FeedListSchema(Schema):
+    feeds = fields.List(fields.Nested(FeedStatusSchema), required=True)

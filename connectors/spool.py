@@ -43,6 +43,12 @@ class Spool:
             raise TooLarge(f"{self.path.name}: more than {self.limit_bytes:,} bytes; deliver it in smaller parts")
         return self._file.write(piece)
 
+    def restart(self) -> None:
+        """Begin anew: what was written so far was cut off."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.size = 0
+
     def done(self) -> Path:
         """Have all of it in the file. Returns the path, good until the block ends."""
         self._file.flush()

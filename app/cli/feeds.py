@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about feeds: which there are, and one tried on a sample."""
+"""Commands about feeds: which there are, how they are, and one tried on a sample."""
 
 from pathlib import Path
 
@@ -7,8 +7,9 @@ import click
 
 from app import config
 from app.commands import as_json, command, main, say
-from connectors import feeds, trial
+from connectors import feeds, trial, watch
 from connectors.feeds import Feed
+from kernel import db
 
 
 @main.group("feed")
@@ -49,6 +50,21 @@ def check_feed(feed: str, sample: Path | None, as_json: bool) -> None:
             click.echo(f"  {told}: {where['count']}, such as row {', '.join(map(str, where['rows']))}")
     for code, item in found["items"].items():
         click.echo(f"  {code} {item['name']}: {item['filled']} filled, such as {item['example']!r}")
+
+
+@command(feed_group, "status")
+@as_json
+def show_status(as_json: bool) -> None:
+    """How every feed is: its state, when it is due, what came last, standing alarms."""
+    with db.reading() as reading:
+        shown = watch.status(reading)
+    if as_json:
+        say(shown)
+    for one in [] if as_json else shown:
+        last = f"{one['last']['rows']} rows on {one['last']['received_at'][:10]}" if one["last"] else "nothing yet"
+        click.echo(f"{one['feed']:<32} {one['state']:<8} {last}  {one['problem'] or ''}")
+        for alarm in one["alarms"]:
+            click.echo(f"  {alarm['kind']} since {alarm['since'][:16]}: {alarm['detail']}")
 
 
 def _line(feed: Feed) -> dict[str, str | None]:

@@ -29,7 +29,7 @@ from app import (
 from app.commands import Text, WrongUse, as_json, command, main, say
 from audit import trail
 from bureau import compaction, erasure, intake, reencryption, removal
-from connectors import feeds
+from connectors import feeds, pulling
 from kernel import ciphers, clock
 from kernel.errors import SettingError
 
@@ -206,15 +206,25 @@ def print_openapi() -> None:
 
 @command(main, "collect")
 @click.argument("feed")
-@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Without it, what is new is fetched as the feed's [transport] says.",
+)  # fmt: skip
 @as_json
-def collect(feed: str, file: Path, as_json: bool) -> None:
+def collect(feed: str, file: Path | None, as_json: bool) -> None:
     """Take a delivery in: FEED is the name of a feed, or a TOML file."""
+    loaded = feeds.load(feed)
     with progress.shown(f"{feed}, rows") as tell:
-        receipt = intake.receive(feeds.pull(feeds.load(feed), file), tell)
+        if file is not None:
+            receipts = [intake.receive(feeds.pull(loaded, file), tell)]
+        else:
+            receipts = pulling.pull_now(loaded, config.secret, tell)
     if as_json:
-        say(asdict(receipt))
+        say(asdict(receipts[0]) if file is not None else [asdict(receipt) for receipt in receipts])
         return
-    again = " (received before: this is its first receipt)" if receipt.duplicate else ""
-    click.echo(f"batch {receipt.batch}{again}: {receipt.rows} rows, {receipt.accepted} accepted,")
-    click.echo(f"  {receipt.rejected} rejected {receipt.reasons or ''}, {receipt.repeated} delivered before")
+    for receipt in receipts:
+        again = " (received before: this is its first receipt)" if receipt.duplicate else ""
+        click.echo(f"batch {receipt.batch}{again}: {receipt.rows} rows, {receipt.accepted} accepted,")
+        click.echo(f"  {receipt.rejected} rejected {receipt.reasons or ''}, {receipt.repeated} delivered before")
+    if not receipts:
+        click.echo("nothing new", err=True)

@@ -4,9 +4,11 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
-from app.commands import main
+from app.cli import main
+from connectors import feeds
 from tests.connectors.test_feeds import TAX_PAYMENTS
 
 SAMPLE = (
@@ -17,6 +19,11 @@ SAMPLE = (
     "4,nobody,2026-01-01,2026-03,100,1,\n"
     "5,91320500MA1XY8014D,2026-01-01,,100,1,\n"
 )
+
+
+@pytest.fixture(autouse=True)
+def undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "_folder", None)
 
 
 def run(tmp_path: Path, *arguments: str) -> Result:

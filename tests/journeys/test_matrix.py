@@ -479,6 +479,7 @@ OWNERSHIP: dict[str, Row] = {
     "GET /v1/sources/<code>/clients": Row(ADMIN, 200, send=a_source(None)),
     "POST /v1/sources/<code>/clients": Row(ADMIN, 201, send=a_source(None, {"scopes": ["batch:write"]})),
     "POST /v1/batches": Row(frozenset({"source"}), 202, send=pushing),
+    "GET /v1/sources/<code>/feeds": Row(frozenset({"source", "admin"}), 200, send=lambda *_: Sent({"code": "S01"})),
     "GET /v1/batches/<batch_id>": Row(frozenset({"source"}), 200, send=received),
     "GET /v1/switches": Row(SECURITY, 200),
     "POST /v1/switches": Row(SECURITY, 201, send=stopping),
