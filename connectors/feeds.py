@@ -4,7 +4,8 @@
     feed, title         its name (the file's) and what people call it
     source, dataset     codes of the catalogue; the dataset must be one that the source supplies
     basis               public | department | consent | lender (see `bureau.records.Batch`)
-    format, encoding    `csv`, `tsv`, `jsonl`, `xlsx`; `utf-8`, `gb18030`, with or without BOM; gzip or zip as it comes
+    format, encoding    `csv`, `tsv`, `jsonl`, `xlsx`, `parquet`; `utf-8`, `gb18030`, with or without BOM; gzip or zip
+                        as it comes
     nulls               words for "nothing there", beside the empty cell
     ignored             columns that may come and are not taken
     event_date          the column of the event date, where the dataset has no item for it

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bureau.records import Unreadable
-from connectors import objects, packing, separated, workbooks
+from connectors import columnar, objects, packing, separated, workbooks
 from connectors.layouts import RATIO_FLOOR_BYTES, Broken, Layout, Limits, Record, Records
 from kernel.errors import Invalid, NotFound, TooLarge
 
 __all__ = ["ENCODINGS", "FORMATS", "RATIO_FLOOR_BYTES", "Cells", "Layout", "Limits", "open_delivery", "read"]
 
 MALFORMED_ROW = "malformed-row"
-FORMATS = frozenset({"csv", "tsv", "jsonl", "xlsx"})
+FORMATS = frozenset({"csv", "tsv", "jsonl", "xlsx", "parquet"})
 ENCODINGS = frozenset({"utf-8", "gb18030"})
 
 # The csv module's own limit on a cell is global to the process: it is left alone, and feeds stay below it.
@@ -86,6 +86,9 @@ def _records(delivery: io.BufferedReader, layout: Layout) -> Records:
         yield from workbooks.records(delivery, layout)
         return
     record: list[str] = []
+    if layout.format == "parquet":
+        yield from columnar.records(delivery, layout, record)
+        return
     with packing.unpacked(delivery) as stream:
         lines = packing.lines(stream, layout, os.fstat(delivery.fileno()).st_size, record)
         reader = objects.records if layout.format == "jsonl" else separated.records

@@ -206,7 +206,7 @@ FAULTS = [
     ('source = "S04"', 'source = "S05"', "source: C2.05 is supplied by S04"),
     ('dataset = "C2.05"', 'dataset = "C9.99"', "dataset: 'C9.99' is not among"),
     ('basis = "department"', 'basis = "because"', "basis: 'because' is not among"),
-    ('format = "csv"', 'format = "xls"', "format: 'xls' is not among csv, jsonl, tsv, xlsx"),
+    ('format = "csv"', 'format = "xls"', "format: 'xls' is not among csv, jsonl, parquet, tsv, xlsx"),
     ('encoding = "utf-8"', 'encoding = "latin-1"', "encoding: 'latin-1' is not among gb18030, utf-8"),
     ('nulls = ["-", "NULL"]', 'nulls = "-"', "nulls: expected a list, found '-'"),
     ('nulls = ["-", "NULL"]', "nulls = [1]", "nulls: expected a list of texts"),
