@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from access import clients, sources, tokens
+from access import client_lists, clients, sources, tokens
 from bureau import intake
 from bureau.models import batch, open_batch
 from connectors import feeds, pushes, spool
@@ -81,7 +81,7 @@ def test_a_push_is_received_and_its_receipt_names_each_rejected_row(house: House
         hashlib.sha256(body).hexdigest(),
     )
     with db.reading() as reading:
-        assert entry["client"] in {one["client_id"] for one in clients.listed(reading, "S01")}
+        assert entry["client"] in {one["client_id"] for one in client_lists.listed(reading, "S01")}
 
 
 def test_the_rejected_rows_come_page_by_page(house: House, client: FlaskClient) -> None:
