@@ -24,7 +24,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from access.models import sign_in_tries as tries
 from access.networks import Address
-from kernel import clock
+from audit import trail
+from audit.events import Event
+from kernel import clock, db
 
 FREE_FAILURES = 5
 FIRST_LOCK, LONGEST_LOCK = timedelta(minutes=1), timedelta(hours=1)
@@ -121,6 +123,21 @@ def give_back(tx: Connection, tried: Try, *, signed_in: bool) -> None:
                 values |= {"failures": 0, "succeeded_at": now}
         # a window that has begun anew meanwhile has nothing to give back
         tx.execute(update(tries).where(tries.c.subject == subject, tries.c.failures > 0).values(values))
+
+
+def record(tried: Try, username: str, network: str) -> None:
+    """Write down what a failed try has locked: one entry a lock, not one a failure, else strangers fill the trail.
+
+    A name that nobody has ("") is not written down: it may be a password typed in the wrong place.
+    """
+    verdict = tried.verdict
+    if verdict.locks is None or verdict.until is None:
+        return
+    detail = {"locked": verdict.locks, "network": network, "until": clock.rfc3339(verdict.until)}
+    if verdict.locks != "network":
+        detail["username"] = username
+    with db.transaction() as tx:
+        trail.append(tx, trail.Entry(type=Event.SIGN_IN_LOCKED, actor="nobody", detail=detail))
 
 
 def network_of(address: Address | None) -> str:

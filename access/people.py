@@ -158,6 +158,7 @@ def change_password(principal: Principal, current: str, new: str, network: str) 
         tried = lockout.count(tx, username, network)
         kept = tx.scalar(select(person.c.password_hash).where(person.c.username == username))
     if not is_password(kept, current) or not tried.verdict.allowed:
+        lockout.record(tried, username, network)
         raise NotPermitted("the current password is wrong", slug="wrong-password")
     with db.transaction() as tx:
         lockout.give_back(tx, tried, signed_in=False)

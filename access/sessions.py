@@ -47,7 +47,7 @@ def sign_in(username: str, password: str, code: str | None, *, network: str, req
         raise _refusal(tried)
     right = people.is_password(row.password_hash if row else None, password)
     if not right or row is None or row.status != "active" or not tried.verdict.allowed:
-        _record_lock(tried, username if row else "", network)
+        lockout.record(tried, username if row else "", network)
         raise _refusal(tried)
     with db.transaction() as tx:
         # Once more, and locked: what ended the account or its password meanwhile has ended this sign-in too.
@@ -60,7 +60,7 @@ def sign_in(username: str, password: str, code: str | None, *, network: str, req
         if code is None:
             lockout.give_back(tx, tried, signed_in=False)
     if code is not None:
-        _record_lock(tried, username, network)
+        lockout.record(tried, username, network)
     raise Unauthenticated("send the current code of your second factor as totp", slug="totp-required")
 
 
@@ -98,21 +98,6 @@ def _open(tx: Connection, row: Any, requiring: str) -> Opened:
         detail = {"username": row.username, "role": row.role, "second_factor": row.totp_confirmed_at is not None}
         trail.append(tx, trail.Entry(type=Event.SESSION_OPENED, actor=f"person:{row.username}", detail=detail))
     return Opened(secret, expires_at, scopes)
-
-
-def _record_lock(tried: Try, username: str, network: str) -> None:
-    """One entry a lock, not one a failure: strangers must not be able to fill the trail.
-
-    A name that nobody has is not written down: it may be a password typed in the wrong place.
-    """
-    verdict = tried.verdict
-    if verdict.locks is None or verdict.until is None:
-        return
-    detail = {"locked": verdict.locks, "network": network, "until": clock.rfc3339(verdict.until)}
-    if verdict.locks != "network":
-        detail["username"] = username
-    with db.transaction() as tx:
-        trail.append(tx, trail.Entry(type=Event.SIGN_IN_LOCKED, actor="nobody", detail=detail))
 
 
 def _refusal(tried: Try) -> TooMany | Unauthenticated:

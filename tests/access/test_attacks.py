@@ -455,6 +455,8 @@ def test_who_holds_a_session_cannot_guess_the_password_with_it(client: FlaskClie
         peer = {"REMOTE_ADDR": "198.51.100.7"}
         answer = client.post("/v1/people/me/password", json=body, headers=headers, environ_base=peer)
         assert_problem(answer, 403, "wrong-password")
+    (told,) = events("sign-in.locked")
+    assert (told["detail"]["locked"], told["detail"]["username"]) == ("name-and-network", username)
 
 
 def test_who_is_disabled_is_out_at_once_and_old_sessions_do_not_come_back(client: FlaskClient) -> None:
