@@ -18,7 +18,7 @@ from app import http as served
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 PEER_THREADS = 4  # questions at once in each worker of the textbook build
-START_WITHIN_S = 30.0
+START_WITHIN_S = 90.0
 STOP_WITHIN_S = 20.0
 
 
