@@ -8,6 +8,7 @@ from sqlalchemy import select
 from audit import watch
 from bureau.models import publication_head
 from kernel import db
+from kernel.errors import Unavailable
 from kernel.web import Blueprint, json_response
 
 blp = Blueprint("health", __name__, description="For the operator")
@@ -38,13 +39,13 @@ def is_alive() -> Response:
 @blp.route("/readyz")
 @blp.public
 @blp.response(200, ReadinessSchema)
-@blp.alt_response(503, schema=ReadinessSchema, description="no question is answered: the conditions say why")
 def is_ready() -> Response:
-    """Whether questions are answered, and each condition for it; a problem document where the database is away."""
+    """Whether questions are answered, and each condition for it; 503 else, with the conditions where they are known."""
     with db.reading() as reading:
         reading.execute(select(publication_head.c.number)).one()
-        kept = [watch.Condition("database", is_kept=True, detail="it answers"), *watch.conditions(reading)]
-    kept.insert(1, watch.can_write())
-    is_ready = all(each.is_kept for each in kept)
-    told = [{"name": each.name, "kept": each.is_kept, "detail": each.detail} for each in kept]
-    return json_response({"status": "ready" if is_ready else "not ready", "conditions": told}, 200 if is_ready else 503)
+        database = watch.Condition("database", is_kept=True, detail="it answers")
+        conditions = [database, watch.can_write(), *watch.conditions(reading)]
+    told = [{"name": each.name, "kept": each.is_kept, "detail": each.detail} for each in conditions]
+    if broken := [each.detail for each in conditions if not each.is_kept]:
+        raise Unavailable(f"no question is answered: {'; '.join(broken)}", slug="not-ready", conditions=told)
+    return json_response({"status": "ready", "conditions": told})

@@ -64,6 +64,7 @@ MORE = {
     "accept_invitation": ("404", "409"),
     "sign_in": ("401", "429"),
     "show_checkpoint": ("404",),
+    "show_metrics": ("401", "403"),
     "list_consent_events": ("410",),
     **dict.fromkeys(("add_webhook", "resume_webhook"), ("409",)),
     "show_statement": ("410",),
