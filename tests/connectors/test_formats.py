@@ -173,6 +173,10 @@ CORPUS = {
     "lost quote": (WHOLE + b'"x', "row 13: the file ends inside a quoted cell; deliver all of it"),
     "two files": (zipped(WHOLE, WHOLE), "header: the zip file holds 2 files; pack one file in each"),
     "a workbook": (workbook([text("甲")]), "header: a workbook, not a text file; save it as text"),
+    "empty": (b"", "header: the file is empty; the first row must name"),
+    "zip in a zip": (zipped(zipped(WHOLE)), "header: binary, not text; deliver csv in utf-8"),
+    "gzip in a gzip": (gzip.compress(gzip.compress(WHOLE)), "header: "),
+    "mark of another encoding": (b"\x84\x31\x95\x33" + WHOLE, "header: not utf-8; save the file in utf-8"),
     "zip bomb": (zipped(REGISTER_HEADER.encode() + WIDE * 10), "bytes of text; split the file"),
 }  # fmt: skip
 
@@ -196,6 +200,13 @@ def rows_by_table() -> dict[str, int]:
     with db.reading() as reading:
         names = [name for name in inspect(reading).get_table_names() if not re.search(r"_p\d\d$", name)]
         return {name: reading.scalar(select(func.count()).select_from(table(name))) or 0 for name in names}
+
+
+def test_rags_and_a_mark_in_the_middle_are_single_rows(house: House, tmp_path: Path) -> None:
+    marked = GOOD.replace("演示公司,", "演示公司,\ufeff")
+    content = REGISTER_HEADER + GOOD + "演示公司,91320500MA1XY8014D\n" + GOOD.replace("\n", ",more\n") + marked
+    receipt = intake.receive(pulled(deliver(tmp_path, content)))
+    assert (receipt.rows, receipt.accepted, receipt.reasons) == (4, 2, {"malformed-row": 2})
 
 
 def test_mixed_line_ends_and_formulas_as_text_are_taken(house: House, tmp_path: Path) -> None:
