@@ -25,7 +25,7 @@ from audit.growth import Fault
 from audit.models import entry as entries
 from audit.models import leaf as leaves
 from audit.models import reward_statement as kept
-from audit.rewards import Tariff
+from audit.rewards import Tally, Tariff
 from kernel import canonical, clock, db, ids, signing
 from kernel.errors import Conflict, Gone, Unavailable
 from kernel.idempotency import settle
@@ -39,12 +39,18 @@ SETTLES_IN = timedelta(hours=1)  # after the year: what was under way at midnigh
 def statement(tx: Connection, year: int) -> dict[str, Any]:
     """The statement of a year: the frozen one, else provisional as of the newest checkpoint.
 
+    A year before the log began is final without being frozen: nothing is in it, and nothing can come.
+
     Raises Gone where it was never frozen and some of its entries are past their retention, and Unavailable while this
     process counts for somebody else: a year may take long, and others wait to ask about enterprises.
     """
     frozen = listed(tx, year)
     if frozen:
         return frozen[0]
+    first = _first_year(tx)
+    if first is not None and year < first:
+        nothing = rewards.stated(Tally(year), rewards.tariff_of(year))
+        return nothing | {"leaf_from": 0, "leaf_to": 0, "root": None, "origin": None, "final": True, "signature": None}
     if not _counting.acquire(blocking=False):
         raise Unavailable("a statement is being counted: try again in a moment")
     try:

@@ -181,7 +181,10 @@ def test_a_year_that_is_not_over_or_before_the_log_is_not_frozen() -> None:
     for asked, now, told in ((2026, NEW_YEAR, "not over"), (2025, SETTLED, "begins after 2025")):
         with pytest.raises(Conflict, match=told):
             statements.freeze(asked, now, "counter")
-    assert shown(2025)["final"] is False
+    before = shown(2025)
+    assert [before[name] for name in ("final", "queries", "leaf_from", "leaf_to", "root")] == [True, 0, 0, 0, None]
+    sealing.seal(ORIGIN)
+    assert shown(2025) == before
 
 
 @pytest.mark.usefixtures("year")
