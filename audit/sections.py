@@ -6,10 +6,12 @@ several processes take them in turns, each with a connection of its own.
 """
 
 import os
+import sqlite3
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from typing import Any
@@ -70,8 +72,21 @@ def _read_apart(first: int, last: int) -> Section:
         return _read(reading, first, last)
 
 
+def fetched(tx: Connection, statement: Prepared, parameters: dict[str, Any]) -> list[Any]:
+    """Rows of `rows.COLUMNS`, also where SQLite holds a text that was edited so that it is no UTF-8: to name it."""
+    try:
+        return statement.all(tx, parameters)
+    except sqlite3.OperationalError:  # while rows are fetched: what goes wrong before, SQLAlchemy has dressed
+        driver: Any = tx.connection.driver_connection
+        driver.text_factory = partial(str, encoding="utf-8", errors="replace")
+        try:
+            return statement.all(tx, parameters)
+        finally:
+            driver.text_factory = str
+
+
 def _read(tx: Connection, first: int, last: int) -> Section:
-    found = _PAGE.all(tx, {"first": first, "last": last})
+    found = fetched(tx, _PAGE, {"first": first, "last": last})
     if len(found) != last - first:
         by_place = {row.place: row for row in found}
         found = [by_place.get(index) for index in range(first, last)]

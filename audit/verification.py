@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from audit import growth, rows
+from audit import growth, rows, sections
 from audit.growth import MOST, Fault
 from audit.models import entry as entries
 from audit.models import leaf as leaves
@@ -82,7 +82,7 @@ def _once(faults: Iterator[Fault]) -> Iterator[Fault]:
 def _waiting(tx: Connection, count: _Count) -> Iterator[Fault]:
     """The entries noted as unsealed."""
     after = ""
-    while found := _NOTED.all(tx, {"after": after}):
+    while found := sections.fetched(tx, _NOTED, {"after": after}):
         for row in found:
             if row.id is None:
                 yield Fault(row.noted, "deleted: it was noted as unsealed and is no longer there")

@@ -71,6 +71,17 @@ def test_an_edited_byte(open_house: House, sealed: Any) -> None:
     assert report(folder) == [(told[7], "edited")]
 
 
+@pytest.mark.parametrize("open_house", ["sqlite"], indirect=True)
+def test_a_byte_of_a_text_that_is_no_utf_8_any_more(open_house: House, sealed: Any) -> None:
+    """As whoever edits the database's file could leave it: the driver cannot read it, and it is named all the same."""
+    told, folder = sealed
+    (waiting,) = append()
+    for entry in (told[7], waiting):
+        spoil = text("UPDATE entry SET actor = CAST(x'ff' AS TEXT) WHERE id = :id")
+        act(lambda tx, entry=entry, spoil=spoil: tx.execute(spoil, {"id": entry}), open_house)
+    assert report(folder) == [(told[7], "edited"), (waiting, "edited")]
+
+
 def test_an_edited_entry_with_its_leaf_hash(open_house: House, sealed: Any) -> None:
     told, folder = sealed
     with db.reading() as reading:
