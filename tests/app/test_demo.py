@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
-from kernel import uscc
+from app import create_app
+from kernel import db, uscc
 from tests.app.conftest import DEMO_ENTERPRISES, Ran, run_here
+from tests.conftest import PUBLIC_URL, _open
+from tests.factories import token
 
 SHAPE = {
     "base_url": None,
@@ -22,6 +25,7 @@ SHAPE = {
     "consent_id": None,
 }
 UNASSIGNED = "320599"
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +142,23 @@ def test_the_demo_enterprise_has_records_in_all_seven_classes(city_home: Path, c
     assert registration["C1.01.02"] == enterprise["uscc"]
     assert re.fullmatch(r"3205\d\d", registration["C1.01.17"])
     assert registration["C1.01.17"] != UNASSIGNED  # a real district, though the code names none
+
+
+def test_the_screening_of_the_readme_finds_firms_of_the_city(city_home: Path, credentials: dict[str, Any]) -> None:
+    example = re.search(r"-d '(\{\"operator\".*?\})'\n", README.read_text(), re.DOTALL)
+    assert example is not None
+    bound, engine = db._bound, db.open_engine(f"sqlite:///{city_home / 'bureau.db'}")
+    try:
+        _open(engine, city_home)
+        bearer = token(credentials["bank"]["institution"], ("screening:search",))
+        headers = {"Authorization": f"Bearer {bearer}", "Idempotency-Key": "once"}
+        page = create_app(PUBLIC_URL).test_client().post("/v1/screenings", json=json.loads(example[1]), headers=headers)
+    finally:
+        db.use(bound)
+        engine.dispose()
+    assert page.status_code == 200, page.json
+    assert page.json["total"] == len(page.json["enterprises"]) >= 2
+    assert all(each["indicators"]["ENERGY.POWER_YOY"] >= 20 for each in page.json["enterprises"])
 
 
 def test_what_the_city_did_is_on_its_trail(made_city: Path) -> None:
