@@ -23,7 +23,7 @@ from audit import log, publishing, sealing, trust, witnessing
 from audit.sealing import LogBroken, Sealed
 from audit.witnessing import Round
 from kernel import clock, db, signing
-from kernel.errors import BureauError
+from kernel.errors import BureauError, Unavailable
 
 EVERY_S = 0.8  # from one start to the next, so that with its own sealing an entry is under a checkpoint within a second
 REFRESH_AFTER = timedelta(minutes=10)  # a quorum says anew that it is there, though nothing was sealed
@@ -39,7 +39,7 @@ def origin(public_url: str) -> str:
 def seal_once(settings: Settings) -> Sealed:
     """Confirm that the log is what it was, seal all that is committed, have it witnessed, publish it.
 
-    Raises LogBroken where the log is not what was published or witnessed, or no one but the database can tell.
+    Raises LogBroken where the log is not what was published or witnessed, Unavailable where no one else can tell.
     """
     with closing(Asker(trust.current())) as ask:
         require_confirmed(settings, ask)
@@ -52,7 +52,7 @@ def seal_once(settings: Settings) -> Sealed:
 def require_confirmed(settings: Settings, ask: Asker) -> None:
     """A memory outside of the database says that the log is not behind: its published files, or a quorum of witnesses.
 
-    Raises LogBroken where either contradicts it, or where a quorum is asked for and there is neither.
+    Raises LogBroken where either contradicts it, Unavailable where a quorum is asked for and there is neither.
     """
     with db.reading() as reading:
         published = publishing.require_consistent(reading, settings.log_folder)
@@ -60,7 +60,7 @@ def require_confirmed(settings: Settings, ask: Asker) -> None:
         return
     held = _witness(settings, ask)
     if not held.is_met and not published:
-        raise LogBroken(
+        raise Unavailable(
             f"no quorum of witnesses answers and {settings.log_folder} holds no published log, so nothing outside of "
             f"the database says that it is whole: start the witnesses that BUREAU_WITNESS_POLICY names"
         )
@@ -77,12 +77,12 @@ def run(settings: Settings) -> None:
         while not stop.is_set():
             begun = time.monotonic()
             try:
-                if not is_confirmed:
-                    require_confirmed(settings, ask)
-                    witnesses.start_if_asked_for()
-                    is_confirmed = True
                 witnesses.require_agreement()
-                _seal(settings)
+                if not is_confirmed:
+                    witnesses.begin()
+                    is_confirmed = True
+                if _seal(settings).sealed:
+                    witnesses.wake()
             except BureauError as error:
                 logger.error("sealing failed", problem=error.slug, detail=error.detail)
             except (DBAPIError, PoolTimeout, OSError) as error:
@@ -98,14 +98,25 @@ class _Witnesses:
         self._broken: LogBroken | None = None
         self._failed: dict[str, str] = {}
         self._thread: threading.Thread | None = None
+        self._grown = threading.Event()
 
-    def start_if_asked_for(self) -> None:
+    def begin(self) -> None:
+        """Confirm that the log is what it was, and begin to have it cosigned; raises as `require_confirmed` does."""
+        try:
+            require_confirmed(self._settings, self._ask)
+        except LogBroken as error:
+            self._broken = error
+            raise
         if trust.current().asks_for_cosignatures:
             self._thread = threading.Thread(target=self._work, name="witnesses", daemon=True)
             self._thread.start()
 
+    def wake(self) -> None:
+        """There is something new to cosign."""
+        self._grown.set()
+
     def require_agreement(self) -> None:
-        """Raise LogBroken where a witness contradicted the log, ever since the start."""
+        """Raise LogBroken where something contradicted the log, ever since the start."""
         if self._broken is not None:
             raise self._broken
         if self._thread is not None and not self._thread.is_alive():
@@ -123,7 +134,8 @@ class _Witnesses:
                 logger.error("witnessing failed", problem=error.slug, detail=error.detail)
             except (DBAPIError, PoolTimeout, OSError) as error:
                 logger.error("witnessing failed", error=type(error).__name__)
-            self._stop.wait(EVERY_S)
+            self._grown.wait(EVERY_S)
+            self._grown.clear()
 
     def _tell(self, held: Round) -> None:
         """One line where it changed who does not cosign."""

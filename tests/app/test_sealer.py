@@ -15,6 +15,7 @@ from audit import log, log_keys, notes, sealing, trust
 from audit.sealing import LogBroken
 from audit.witnessing import Reply
 from kernel import clock, db
+from kernel.errors import Unavailable
 from tests.audit.test_sealing import ORIGIN, append
 from tests.audit.test_witnessing import Three
 from tests.conftest import House
@@ -39,7 +40,7 @@ def three(settings: Settings, tmp_path: Path) -> Iterator[Three]:
 def thread_of(settings: Settings, three: Three) -> Iterator[sealer._Witnesses]:
     stop = threading.Event()
     witnesses = sealer._Witnesses(settings, three, stop)  # type: ignore[arg-type]
-    witnesses.start_if_asked_for()
+    witnesses.begin()
     yield witnesses
     stop.set()
     assert witnesses._thread is not None
@@ -54,9 +55,10 @@ def wait_for_the_end(witnesses: sealer._Witnesses) -> None:
 
 def test_a_contradiction_stops_the_sealing_until_the_process_is_started_again(settings: Settings, three: Three) -> None:
     append(5)
-    sealing.seal(ORIGIN)
-    three.lie(422, b"", "w2")
     with thread_of(settings, three) as witnesses:
+        three.lie(422, b"", "w2")
+        sealing.seal(ORIGIN)
+        witnesses.wake()
         wait_for_the_end(witnesses)
         three.wake()
         for _ in range(2):
@@ -64,16 +66,40 @@ def test_a_contradiction_stops_the_sealing_until_the_process_is_started_again(se
                 witnesses.require_agreement()
 
 
+def test_a_contradiction_at_the_start_is_not_forgotten_when_its_witness_falls_silent(
+    settings: Settings, three: Three
+) -> None:
+    append(5)
+    sealer._seal(settings)
+    witnesses = sealer._Witnesses(settings, three, threading.Event())  # type: ignore[arg-type]
+    three.lie(409, b"6\n", "w3")
+    with pytest.raises(LogBroken, match="w3 cosigned 6"):
+        witnesses.begin()
+    three.kill("w3")
+    with pytest.raises(LogBroken, match="w3 cosigned 6"):
+        witnesses.require_agreement()
+
+
+def test_until_someone_outside_of_the_database_speaks_nothing_begins(settings: Settings, three: Three) -> None:
+    append(5)
+    three.kill("w1", "w2", "w3")
+    witnesses = sealer._Witnesses(settings, three, threading.Event())  # type: ignore[arg-type]
+    with pytest.raises(Unavailable, match="no quorum of witnesses answers"):
+        witnesses.begin()
+    witnesses.require_agreement()
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_breaks_takes_the_process_along(settings: Settings, three: Three) -> None:
     append(1)
-    sealing.seal(ORIGIN)
 
     def break_down(body: bytes) -> Reply:
         raise ZeroDivisionError
 
-    three.answers["w1"] = break_down
     with thread_of(settings, three) as witnesses:
+        three.answers["w1"] = break_down
+        sealing.seal(ORIGIN)
+        witnesses.wake()
         wait_for_the_end(witnesses)
         with pytest.raises(RuntimeError, match="has ended"):
             witnesses.require_agreement()
