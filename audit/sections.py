@@ -26,7 +26,7 @@ from kernel import db
 from kernel.prepared import Prepared
 
 MOST_PROCESSES = 4
-WORTH_IT = 100_000  # leaves: fewer are looked at in the time that processes take to start
+WORTH_IT = 400_000  # leaves: fewer are looked at in the time that processes take to start
 AHEAD = 4  # sections of each process that may wait to be taken
 LEAVES = 2_048  # of a section: what is held in memory at once
 HOLE = b"\0" * HASH_BYTES  # in the place of a leaf whose entry has no hash of its own any more
