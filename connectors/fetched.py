@@ -9,6 +9,8 @@ from sqlalchemy import Connection
 
 # Name of a secret as a feed gives it (`env:NAME`, `file:/path`) → the secret. Raises SettingError.
 Reveal = Callable[[str], str]
+# Called while something is fetched, to say that it still is.
+Beat = Callable[[], None]
 
 
 @dataclass(slots=True)

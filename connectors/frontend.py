@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from connectors import memory, spool
 from connectors.feeds import Feed
-from connectors.fetched import Fetched, Reveal
+from connectors.fetched import Beat, Fetched, Reveal
 from connectors.transports import Database
 from kernel import clock, db
 from kernel.errors import Invalid, SettingError, Unavailable
@@ -30,14 +30,14 @@ _DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 _READ_ONLY = {"postgresql": "SET TRANSACTION READ ONLY", "sqlite": "PRAGMA query_only = ON"}
 
 
-def fetch(feed: Feed, transport: Database, reveal: Reveal) -> Iterator[Fetched]:
+def fetch(feed: Feed, transport: Database, reveal: Reveal, beat: Beat) -> Iterator[Fetched]:
     """The rows behind the mark as one file of JSON Lines; nothing where there are none.
 
     Raises Unavailable where the database cannot be read, SettingError for its address, table or columns.
     """
     with db.reading() as reading:
         marked = memory.mark(reading, feed.feed)
-    with spool.spooled(f"{feed.feed}.jsonl", feed.layout.limits.packed_bytes) as file:
+    with spool.spooled(f"{feed.feed}.jsonl", feed.layout.limits.packed_bytes, beat) as file:
         last = None
         for row, place in _rows(feed, transport, reveal(transport.url), marked):
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from connectors import memory, spool
 from connectors.feeds import Feed
-from connectors.fetched import Fetched, Reveal
+from connectors.fetched import Beat, Fetched, Reveal
 from connectors.spool import Spool
 from connectors.transports import Https
 from kernel import db
@@ -50,7 +50,7 @@ class _Session:
     until: float
 
 
-def fetch(feed: Feed, transport: Https, reveal: Reveal) -> Iterator[Fetched]:
+def fetch(feed: Feed, transport: Https, reveal: Reveal, beat: Beat) -> Iterator[Fetched]:
     """The file, or all pages as one file of JSON Lines; nothing where it has not changed.
 
     Raises Unavailable where it cannot be had, Invalid or TooLarge for what comes, SettingError for a secret or `ca`.
@@ -58,7 +58,7 @@ def fetch(feed: Feed, transport: Https, reveal: Reveal) -> Iterator[Fetched]:
     with db.reading() as reading:
         marked = memory.mark(reading, feed.feed)
     name = f"{feed.feed}.{feed.layout.format}"
-    with _session(transport, reveal) as session, spool.spooled(name, feed.layout.limits.packed_bytes) as file:
+    with _session(transport, reveal) as session, spool.spooled(name, feed.layout.limits.packed_bytes, beat) as file:
         if transport.paging == "none":
             asked = {"If-None-Match": marked["etag"]} if "etag" in marked else {}
             etag = _file(session, file, asked)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feeds pulled on schedule: one puller a feed over all workers, restarted where it left off, tried again with rests.
 
-1. lease     the feed's row is taken for LEASE, anew with each chunk; a process that dies loses it by itself
+1. lease     the feed's row is taken for LEASE, anew while it is at work; a process that dies loses it by itself
 2. fetch     the transport spools what is new, a file at a time
 3. receive   by the function that receives every delivery: the same digest again gives the first receipt
 4. remember  so that the next pull begins behind it; killed before this, 2 and 3 are done again to no effect
 5. rest      until the schedule says, or after a failure for a minute, two, four, up to six hours
 """
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,14 +21,15 @@ from bureau import intake
 from bureau.intake import Receipt
 from connectors import feeds, frontend, https, rhythm, sftp, watch
 from connectors.feeds import Feed
-from connectors.fetched import Fetched, Reveal
+from connectors.fetched import Beat, Fetched, Reveal
 from connectors.models import feed_state
 from connectors.transports import Database, Https, Sftp
 from kernel import clock, db, ids
 from kernel.errors import BureauError, Conflict, Invalid, TooLarge
 from kernel.idempotency import settle
 
-LEASE = timedelta(minutes=10)
+LEASE = timedelta(minutes=5)
+BEAT_EVERY_S = 30.0
 LONGEST_PROBLEM = 400
 
 log = structlog.get_logger()
@@ -70,7 +72,7 @@ def _leased(
         tell(rows)
 
     try:
-        for fetched in _fetch(feed, reveal):
+        for fetched in _fetch(feed, reveal, _beating(feed)):
             _renew(feed)
             if (receipt := _take(feed, fetched, channel, renew)) is not None:
                 receipts.append(receipt)
@@ -85,15 +87,15 @@ def _leased(
     return receipts
 
 
-def _fetch(feed: Feed, reveal: Reveal) -> Iterator[Fetched]:
+def _fetch(feed: Feed, reveal: Reveal, beat: Beat) -> Iterator[Fetched]:
     feeds.require_contract(feed)
     transport = feed.transport
     if isinstance(transport, Sftp):
-        yield from sftp.fetch(feed, transport, reveal)
+        yield from sftp.fetch(feed, transport, reveal, beat)
     elif isinstance(transport, Https):
-        yield from https.fetch(feed, transport, reveal)
+        yield from https.fetch(feed, transport, reveal, beat)
     elif isinstance(transport, Database):
-        yield from frontend.fetch(feed, transport, reveal)
+        yield from frontend.fetch(feed, transport, reveal, beat)
 
 
 def _take(feed: Feed, fetched: Fetched, channel: str, tell: Callable[[int], None]) -> Receipt | None:
@@ -139,6 +141,19 @@ def _note(tx: Connection, feed: Feed, now: datetime) -> None:
         tx.execute(insert(feed_state).values(feed=feed.feed, since=now, due_at=due, failures=0))
     elif row.due_at is None and due is not None:
         tx.execute(update(feed_state).where(feed_state.c.feed == feed.feed).values(due_at=due))
+
+
+def _beating(feed: Feed) -> Beat:
+    """Renews the lease now and then while a delivery comes in."""
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if time.monotonic() - last >= BEAT_EVERY_S:
+            last = time.monotonic()
+            _renew(feed)
+
+    return beat
 
 
 def _renew(feed: Feed) -> None:

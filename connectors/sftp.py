@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from connectors import memory, spool
 from connectors.feeds import Feed
-from connectors.fetched import Fetched, Reveal
+from connectors.fetched import Beat, Fetched, Reveal
 from connectors.transports import Sftp
 from kernel import db
 from kernel.errors import SettingError, TooLarge, Unavailable
@@ -31,7 +31,7 @@ _KEYS: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey
 _SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 
 
-def fetch(feed: Feed, transport: Sftp, reveal: Reveal) -> Iterator[Fetched]:
+def fetch(feed: Feed, transport: Sftp, reveal: Reveal, beat: Beat) -> Iterator[Fetched]:
     """The whole new files, the oldest first, at most as many as the feed allows in one pull.
 
     Raises Unavailable where the server cannot be reached or is not the pinned one, SettingError for the secret.
@@ -41,11 +41,11 @@ def fetch(feed: Feed, transport: Sftp, reveal: Reveal) -> Iterator[Fetched]:
     with _session(transport, reveal) as client:
         found = [one for one in _whole(client, transport) if seen.get(_name(one)) != _state(one)]
         for one in found[: transport.files]:
-            yield from _fetch_one(client, feed, transport, one)
+            yield from _fetch_one(client, feed, transport, one, beat)
 
 
 def _fetch_one(
-    client: paramiko.SFTPClient, feed: Feed, transport: Sftp, one: paramiko.SFTPAttributes
+    client: paramiko.SFTPClient, feed: Feed, transport: Sftp, one: paramiko.SFTPAttributes, beat: Beat
 ) -> Iterator[Fetched]:
     name, (size, modified) = _name(one), _state(one)
     place = f"{transport.folder}/{name}"
@@ -58,7 +58,7 @@ def _fetch_one(
         with db.transaction() as tx:
             remember(tx, None, f"{name}: {size:,} bytes, above the feed's {limit:,}; split the file")
         raise TooLarge(f"{name}: {size:,} bytes, above the feed's {limit:,}; split the file")
-    with spool.spooled(name, limit) as file:
+    with spool.spooled(name, limit, beat) as file:
         client.getfo(place, file, prefetch=True, max_concurrent_prefetch_requests=64)
         after = client.stat(place)
         if (after.st_size, after.st_mtime) != (size, modified) or file.size != size:

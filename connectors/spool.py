@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -32,12 +32,13 @@ def use(folder: Path) -> None:
 class Spool:
     """One file being written; `path` bears its safe name, which errors tell."""
 
-    def __init__(self, path: Path, file: BinaryIO, limit_bytes: int) -> None:
+    def __init__(self, path: Path, file: BinaryIO, limit_bytes: int, beat: Callable[[], None]) -> None:
         self.path, self.limit_bytes, self.size = path, limit_bytes, 0
-        self._file = file
+        self._file, self._beat = file, beat
 
     def write(self, piece: bytes) -> int:
         """Append a piece. Raises `TooLarge` above the limit."""
+        self._beat()
         self.size += len(piece)
         if self.size > self.limit_bytes:
             raise TooLarge(f"{self.path.name}: more than {self.limit_bytes:,} bytes; deliver it in smaller parts")
@@ -56,15 +57,18 @@ class Spool:
 
 
 @contextmanager
-def spooled(name: str, limit_bytes: int) -> Iterator[Spool]:
-    """A new spool file of this name (what is unsafe in it replaced), gone when the block ends."""
+def spooled(name: str, limit_bytes: int, beat: Callable[[], None] = lambda: None) -> Iterator[Spool]:
+    """A new spool file of this name (what is unsafe in it replaced), gone when the block ends.
+
+    `beat` is called with each piece written: who waits for all of it says there that it is still at work.
+    """
     safe = _UNSAFE.sub("_", name)[-LONGEST_NAME:].lstrip(".") or "delivery"
     # Made with mode 0700 by mkdtemp, so that nobody else reads what lies in it.
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=_folder) as own:
         path = Path(own) / safe
         with path.open("xb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield Spool(path, file, limit_bytes)
+            yield Spool(path, file, limit_bytes, beat)
 
 
 def sweep() -> int:

@@ -335,6 +335,30 @@ def test_one_puller_a_feed_and_one_who_died_is_followed_by_another(
     assert len(pull(of)) == 1
 
 
+def test_a_puller_says_that_it_is_still_at_work_and_stops_once_another_took_over(
+    house: House, tmp_path: Path, drop: Sshd, dropped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (dropped / "a.csv").write_text(csv())
+    of = by_sftp(tmp_path, drop)
+    monkeypatch.setattr(pulling, "BEAT_EVERY_S", 0.0)
+    renewed = []
+    real = pulling._renew
+    monkeypatch.setattr(pulling, "_renew", lambda feed: (renewed.append(feed.feed), real(feed)))
+    assert len(pull(of)) == 1
+    assert len(renewed) > 2, "with each piece, and with each chunk"
+
+    def taken_over(feed: feeds.Feed) -> None:
+        with db.transaction() as tx:
+            tx.execute(update(feed_state).values(lease_by="another"))
+        real(feed)
+
+    monkeypatch.setattr(pulling, "_renew", taken_over)
+    (dropped / "b.csv").write_text(csv())
+    with pytest.raises(Conflict, match="was taken over by another process"):
+        pull(of)
+    assert len(entries("batch.received")) == 1
+
+
 def test_a_feed_without_transport_is_not_pulled(house: House) -> None:
     with pytest.raises(Invalid, match=r"has no \[transport\]"):
         pull(feeds.load("market-regulation-register"))
