@@ -15,7 +15,7 @@ _Codes = Mapping[str, Mapping[str, str]]
 
 
 def declared(table: dict[str, Any], where: str, dataset: catalogue.Dataset, uscc_column: str) -> Translation:
-    """Take `columns`, `codes`, `defaults`, `division`, `event_date` and `nulls` out of a feed's table."""
+    """Take `columns`, `codes`, `defaults`, `division`, `amendments`, `event_date` and `nulls` out of a feed's table."""
     items = {item.code: item for item in dataset.items}
     codes = _codes(take(table, where, "codes", dict, {}), f"{where}codes.")
     columns = tuple(
@@ -33,6 +33,7 @@ def declared(table: dict[str, Any], where: str, dataset: catalogue.Dataset, uscc
     division_raw = texts(division, f"{where}division.", "raw")
     leave_nothing(division, f"{where}division.")
     event_column = take(table, where, "event_date", str, "") or None
+    act_column, acts, record_column = _amendments(take(table, where, "amendments", dict, {}), f"{where}amendments.")
     filled = [*(column.item for column in columns), *currencies, *defaults]
     filled += [catalogue.EVENT_DATE] if event_column or dataset.event_date_item in filled else []
     filled += [division_item] if division_item else []
@@ -47,7 +48,22 @@ def declared(table: dict[str, Any], where: str, dataset: catalogue.Dataset, uscc
         division_raw=division_raw,
         event_item=dataset.event_date_item,
         event_column=event_column,
+        act_column=act_column,
+        acts=acts,
+        record_column=record_column,
     )
+
+
+def _amendments(part: dict[str, Any], where: str) -> tuple[str | None, Mapping[str, str], str | None]:
+    """The column that tells rows which amend, the source's words in it, and the column that names their record."""
+    if not part:
+        return None, {}, None
+    column, record = take(part, where, "column", str), take(part, where, "record", str, "") or None
+    acts = {word: act for act in ("correct", "withdraw") for word in texts(part, where, act)}
+    leave_nothing(part, where)
+    if not acts:
+        raise SettingError(f"{where}correct: name the source's words for correct or withdraw")
+    return column, acts, record
 
 
 def _codes(part: dict[str, Any], where: str) -> _Codes:

@@ -18,6 +18,9 @@
     [defaults]          item → text that holds for every row, for items that no column fills
     [division]          `item` filled from positions 3-8 of the USCC; `raw`: columns that name the place.
                         A feed with a column of division codes maps that one instead
+    [amendments]        `column` tells which rows amend an earlier record instead of being one: by the words listed in
+                        `correct` and `withdraw`; `record` is the column of that record's id (batch.row.dataset), which
+                        events need: states and periods are also named by their key
     [contract]          `reference` of the source's contract, and `until`, its last day, where it has one
     [transport]         how deliveries are fetched (see `connectors.transports`); without it they are brought or pushed
     schedule            when they are fetched: `daily 02:30` (see `connectors.rhythm`)
@@ -213,7 +216,10 @@ def _contract(part: dict[str, Any], where: str) -> tuple[str | None, date | None
 
 def _layout(table: dict[str, Any], where: str, translation: Translation) -> Layout:
     names = [translation.uscc_column, *(column.name for column in translation.columns)]
-    names += [*translation.division_raw, *([translation.event_column] if translation.event_column else [])]
+    names += [
+        *translation.division_raw,
+        *filter(None, (translation.event_column, translation.act_column, translation.record_column)),
+    ]
     ignored = frozenset(texts(table, where, "ignored"))
     for name in (*names, *ignored):
         if not name or name != name.strip() or (name in ignored and name in names):

@@ -13,7 +13,7 @@ Text that looks like a formula (`=1+1`, `@SUM`) is text: nothing here or below e
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 
@@ -68,7 +68,8 @@ class Translation:
     `constants` are items that hold for every row of the feed. `division_item` is filled from positions 3-8 of
     the USCC, with the texts of `division_raw`, joined by a blank, as its raw. The event date is that of the
     dataset's `event_item` or, where it has none, of the column `event_column` (a date, or a month: its first
-    day).
+    day). A row with one of `acts` (the source's words → `correct`, `withdraw`) in `act_column` amends the record that
+    `record_column` names or, where that is empty or there is none, its own key.
     """
 
     dataset: str
@@ -80,6 +81,9 @@ class Translation:
     division_raw: tuple[str, ...] = ()
     event_item: str | None = None
     event_column: str | None = None
+    act_column: str | None = None
+    acts: Mapping[str, str] = field(default_factory=dict)
+    record_column: str | None = None
 
 
 def map_row(translation: Translation, number: int, cells: Mapping[str, str]) -> Row | Unreadable:
@@ -114,7 +118,21 @@ def map_row(translation: Translation, number: int, cells: Mapping[str, str]) -> 
         event_date = _event_date(translation, cells, items)
     except ValueError:
         return Unreadable(number, "unreadable-event_date", cells)
-    return Row(number, code, translation.dataset, event_date, items, raw, tuple(warnings), cells)
+    act, record = _act(translation, cells)
+    if act is None:
+        return Unreadable(number, "unreadable-act", cells)
+    return Row(number, code, translation.dataset, event_date, items, raw, tuple(warnings), cells, act, record)
+
+
+def _act(translation: Translation, cells: Mapping[str, str]) -> tuple[str | None, str]:
+    """What a row does to an earlier record, and to which; `act` is empty for a record, None for an unknown word."""
+    if translation.act_column is None:
+        return "", ""
+    word = cells[translation.act_column].strip(BLANKS)
+    if word in translation.nulls:
+        return "", ""
+    record = cells[translation.record_column].strip(BLANKS) if translation.record_column else ""
+    return translation.acts.get(word), "" if record in translation.nulls else record
 
 
 def _value(column: Column, text: str, items: dict[str, Value], warnings: list[str]) -> Value:
