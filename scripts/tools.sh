@@ -22,6 +22,7 @@ need /usr/lib/openssh/sftp-server openssh-sftp-server
 need softhsm2-util softhsm2                               # a root key in an HSM
 need go golang-go                                         # Go's own sumdb reads our checkpoints
 need /usr/share/gocode/src/golang.org/x/mod/sumdb golang-golang-x-mod-dev
+need openssl openssl                                      # the examples of docs/oauth-profile.md
 need node nodejs
 need npm npm
 
