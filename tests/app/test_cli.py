@@ -192,7 +192,7 @@ def test_compact_says_how_many_classes_it_merged(bureau: Bureau) -> None:
     for month in range(12):
         factories.deliver([factories.registration(1, uscc, **{"C1.01.07": month})])
     assert bureau("compact", "--json").json == {"compacted": 1, "removed": 0}
-    assert bureau("compact").out == "0 classes compacted\n"
+    assert bureau("compact").out == "0 classes compacted, 0 records removed by retention\n"
 
 
 def test_an_institutions_contract_and_status_are_changed_at_the_counter(bureau: Bureau) -> None:

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from audit import trail
-from bureau import compaction, erasure, holdings, intake
+from bureau import compaction, erasure, holdings, intake, sums
 from bureau.models import data_key, rejected_row
 from kernel import db
 from kernel.errors import Conflict, NotFound
@@ -88,7 +88,7 @@ def test_nothing_is_shredded_while_a_delivery_is_open(house: House, monkeypatch:
 
 
 def test_many_publications_take_many_entries(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasure, "PUBLICATIONS_AN_ENTRY", 5)
+    monkeypatch.setattr(sums, "PUBLICATIONS_AN_ENTRY", 5)
     gone, _ = two_enterprises()
     shred(gone.uscc)
     assert [len(entry["detail"]["removed"]) for entry in entries("enterprise.shredded")] == [5, 5, 0]

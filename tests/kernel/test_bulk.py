@@ -17,7 +17,7 @@ COLUMNS = tuple(folio.c.keys())
 def rows(count: int, size: int = 0) -> Iterator[tuple[Any, ...]]:
     for nth in range(count):
         data = bytes([nth % 256, 0, 255, 10, 92]) * (1 + size)
-        yield f"演示\t\\N{nth:05d}", 1 + nth % 7, 2**31 - 1, nth, 0, None if nth % 2 else -nth, 1, 2, b"", data
+        yield f"演示\t\\N{nth:05d}", 1 + nth % 7, 2**31 - 1, nth, 0, None if nth % 2 else -nth, nth, 1, 2, b"", data
 
 
 def held() -> Sequence[Any]:
