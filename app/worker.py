@@ -85,7 +85,8 @@ def retain_once(day: date | None = None) -> date | None:
     try:
         with db.transaction() as tx:
             turn(tx, today)
-        log.info("retention", removed=removal.sweep(today))
+        if removed := removal.sweep(today):
+            log.info("retention", removed=removed)
     except (BureauError, DBAPIError) as error:
         log.error("retention failed", error=type(error).__name__)
         return day
