@@ -53,8 +53,7 @@ def offered_proof() -> Proof | None:
 
 def use_of(proof: Proof) -> Use:
     """A proof's one use."""
-    again = InvalidProof("the DPoP proof was used before: make one for each request")
-    return Use(spent.key_of("proof", proof.jkt, proof.jti), proof.until, again)
+    return Use(spent.key_of("proof", proof.jkt, proof.jti), proof.until, _proof_again)
 
 
 def require_client(request: Any) -> Client:
@@ -97,9 +96,17 @@ def _by_assertion(request: Any) -> Client:
         client = clients.find_signing(reading, said.client_id)
     if client is None or not _is_signed_by(client, said):
         raise InvalidClient("the client is unknown, or none of its keys fits the client_assertion")
-    again = InvalidClient("the client_assertion was used before: each has a jti of its own")
-    request.uses.append(Use(spent.key_of("assertion", client.client_id, said.jti), said.expires_at, again))
+    key = spent.key_of("assertion", client.client_id, said.jti)
+    request.uses.append(Use(key, said.expires_at, _assertion_again))
     return client
+
+
+def _proof_again() -> InvalidProof:
+    return InvalidProof("the DPoP proof was used before: make one for each request")
+
+
+def _assertion_again() -> InvalidClient:
+    return InvalidClient("the client_assertion was used before: each has a jti of its own")
 
 
 def _is_signed_by(client: Client, said: Assertion) -> bool:

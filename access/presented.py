@@ -48,8 +48,7 @@ class BoundValidator(Validator):
         found = _found(token_string)
         if found is None or found.jkt != proof.jkt:
             return None
-        again = Unauthenticated("the DPoP proof was used before: make one for each request", slug="invalid-dpop-proof")
-        spent.spend_proof(Use(spent.key_of("proof", proof.jkt, proof.jti), proof.until, again))
+        spent.spend_proof(Use(spent.key_of("proof", proof.jkt, proof.jti), proof.until, _again))
         return found
 
 
@@ -72,6 +71,10 @@ def offered_proof(token_string: str | None = None) -> Proof | None:
     if not proof.is_nonce_newest:
         tell_nonce(dpop.nonce(now))
     return proof
+
+
+def _again() -> Unauthenticated:
+    return Unauthenticated("the DPoP proof was used before: make one for each request", slug="invalid-dpop-proof")
 
 
 def _require_proof(token_string: str) -> Proof:

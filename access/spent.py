@@ -9,7 +9,7 @@ for no disk (docs/adr/0040).
 """
 
 import hashlib
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,11 +24,11 @@ from kernel.prepared import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One use: its key, until when a second one must be refused, and with what error."""
+    """One use: its key, until when a second one must be refused, and what makes the error for it."""
 
     key: bytes
     until: datetime
-    again: Exception
+    again: Callable[[], Exception]
 
 
 def key_of(kind: str, owner: str, jti: str) -> bytes:
@@ -46,14 +46,14 @@ def spend(uses: Iterable[Use]) -> None:
 def spend_in(tx: Connection, use: Use) -> None:
     """Spend a use in the caller's transaction; raises its error where it was spent before."""
     if not _take(tx, _SPEND, use):
-        raise use.again
+        raise use.again()
 
 
 def require_all(uses: Iterable[Use], fresh: Container[bytes]) -> None:
     """Raise the error of the first use that is not among the fresh."""
     for use in uses:
         if use.key not in fresh:
-            raise use.again
+            raise use.again()
 
 
 def burn(uses: Iterable[Use]) -> None:
@@ -67,7 +67,7 @@ def spend_proof(use: Use) -> None:
     """Spend a proof sent to a resource; raises its error where it was spent before."""
     with db.unflushed() as tx:
         if not _take(tx, _SPEND_PROOF, use):
-            raise use.again
+            raise use.again()
 
 
 def tidy(tx: Connection) -> int:

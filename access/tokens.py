@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from access import sources, spent, switch
@@ -96,9 +96,10 @@ def store_spending(
     """
     values = _values(secret, scopes, life, client_id, None, jkt)
     with db.single_write() as tx:
-        if tx.dialect.name == "postgresql":
-            asked = {"keys": [use.key for use in uses], "untils": [use.until for use in uses]}
-            fresh = {row.key for row in _STORE_SPENDING.all(tx, {**asked, **values})}
+        if uses and tx.dialect.name == "postgresql":
+            for number, use in enumerate(uses):
+                values |= {f"key_{number}": use.key, f"until_{number}": use.until}
+            fresh = {row.key for row in _STORE_SPENDING[len(uses) - 1].all(tx, values)}
             spent.require_all(uses, fresh)
         else:
             for use in uses:
@@ -176,22 +177,21 @@ def _values(
     }
 
 
-def _storing_and_spending() -> Prepared:
-    """Take all uses that are fresh, and keep the token if all of them are; returns the fresh ones' keys."""
-    keys, untils = (
-        bindparam(name, type_=ARRAY(of.type)) for name, of in (("keys", spending.c.key), ("untils", spending.c.until))
-    )
-    offered = func.unnest(keys, untils).table_valued("key", "until").render_derived(name="offered")
-    taken: Any = postgresql.insert(spending).from_select(["key", "until"], select(offered.c.key, offered.c.until))
+def _storing_and_spending(count: int) -> Prepared:
+    """Take so many uses, and keep the token if all of them were fresh; returns the fresh ones' keys."""
+    columns = spending.c.key, spending.c.until
+    rows = [{each.name: bindparam(f"{each.name}_{n}", type_=each.type) for each in columns} for n in range(count)]
+    taken: Any = postgresql.insert(spending).values(rows)
     fresh = taken.on_conflict_do_nothing().returning(spending.c.key).cte("fresh")
     stored = ("hash", "client", "scopes", "issued_at", "expires_at", "jkt")
     kept = select(*(bindparam(name, type_=token.c[name].type) for name in stored))
-    all_fresh = select(func.count()).select_from(fresh).scalar_subquery() == func.cardinality(keys)
+    all_fresh = select(func.count()).select_from(fresh).scalar_subquery() == count
     storing = insert(token).from_select(stored, kept.where(all_fresh)).cte("storing")
     return Prepared(select(fresh.c.key).add_cte(storing))
 
 
-_STORE_SPENDING = _storing_and_spending()
+MOST_USES = 2  # an assertion and a proof
+_STORE_SPENDING = [_storing_and_spending(count) for count in range(1, MOST_USES + 1)]
 _WITH_HOLDER = Prepared(
     select(
         token.c.client,

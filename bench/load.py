@@ -68,7 +68,12 @@ def put(
     Raises Failed at the first answer that is none.
     """
     asked_by = (bearers[number % len(bearers)] for number in range(connections))
-    asking = [_Connection(port, questions(port, bearer, usccs)) for bearer in asked_by]
+    return drive(port, [questions(port, bearer, usccs) for bearer in asked_by], seconds, most_per_second)
+
+
+def drive(port: int, requests: Sequence[Iterator[bytes]], seconds: float, most_per_second: float = math.inf) -> Load:
+    """As `put`, for any requests: each iterator's go over a connection of their own, one after the other."""
+    asking = [_Connection(port, each) for each in requests]
     latencies, sizes, scratch, idle = [], [], bytearray(SCRATCH_BYTES), deque(asking)
     with selectors.DefaultSelector() as selector:
         for one in asking:

@@ -18,6 +18,8 @@ enterprise (about 500 records), with token, consent, decryption and durable entr
                    after its first questions (VmRSS)
     memory_load    the most that one ever took, with     -
                    16 connections asking (VmHWM)
+    tokens         tokens/s of `bureau serve` for         tokens/s of node oidc-provider, one process,
+                   clients that sign, durable            in memory (bench/tokens.py)
     storage        bytes a record, compacted: folios,    -
                    data keys, directory, batches, with
                    all indexes
@@ -50,7 +52,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from bench import limit, load, peer, proofs, servers
+from bench import limit, load, peer, proofs, servers, tokens
 from bench import review as trail_review
 from bench.house import AS_DELIVERED, COMPACTED, House, administer
 from bench.load import Load
@@ -137,7 +139,10 @@ def review(_house: House, pace: Pace) -> Iterator[Result]:
 
 MEASURES: dict[str, Callable[[House, Pace], Iterator[Result]]] = {
     each.__name__: each
-    for each in (textbook, pgbench, trail, latency, monthly, memory, storage, review, proofs.lag, proofs.proofs)
+    for each in (
+        *(textbook, pgbench, trail, latency, monthly, memory, storage, review),
+        *(proofs.lag, proofs.proofs, tokens.tokens),
+    )
 }
 
 

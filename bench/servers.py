@@ -49,6 +49,14 @@ def wsgi(application: str, environment: Mapping[str, str]) -> Iterator[Running]:
 
 
 @contextmanager
+def oidc_provider(environment: Mapping[str, str]) -> Iterator[Running]:
+    """node oidc-provider in one process, in memory."""
+    port = _free_port()
+    with _running(["bench/provider.mjs"], port, {**environment, "PORT": str(port)}, "node") as running:
+        yield running
+
+
+@contextmanager
 def textbook(environment: Mapping[str, str]) -> Iterator[Running]:
     """The textbook build on gunicorn."""
     port = _free_port()
@@ -88,10 +96,10 @@ def _children(process: int) -> list[tuple[int, bytes]]:
 
 
 @contextmanager
-def _running(module: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[Running]:
-    """A `python -m …` that answers on its port; it and its children end with the block."""
+def _running(arguments: Sequence[str], port: int, environment: Mapping[str, str], *program: str) -> Iterator[Running]:
+    """A `python -m …` (or another program) that answers on its port; it and its children end with the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *module],
+        [*(program or (sys.executable, "-m")), *arguments],
         cwd=ROOT,
         env=os.environ | environment,
         stdin=subprocess.DEVNULL,
