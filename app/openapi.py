@@ -54,6 +54,7 @@ MORE = {
     "register_source": ("409",),
     "change_source": ("409",),
     "stop": ("404", "409"),
+    "rotate_client": ("409",),
     **{f"{act}_{party}": ("409",) for act in lifecycle.ACTS for party in ("institution", "source")},
     "give_consent": ("409",),
     **dict.fromkeys(

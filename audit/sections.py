@@ -7,6 +7,8 @@ several processes take them in turns, each with a connection of its own.
 
 import os
 import sqlite3
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, select
@@ -52,7 +55,7 @@ def read(tx: Connection, size: int) -> Iterator[Section]:
         return
     url = bound.url.render_as_string(hide_password=False)
     waiting: deque[Future[Section]] = deque()
-    with ProcessPoolExecutor(processes, get_context("spawn"), _open, (url,)) as pool:
+    with ProcessPoolExecutor(processes, _way_to_start(), _open, (url,)) as pool:
         try:
             waiting.extend(pool.submit(_read_apart, *each) for each in islice(ranges, AHEAD * processes))
             while waiting:
@@ -62,8 +65,13 @@ def read(tx: Connection, size: int) -> Iterator[Section]:
             pool.shutdown(cancel_futures=True)
 
 
+def _way_to_start() -> BaseContext:
+    """A fork needs neither to import anything nor memory of its own; beside other threads it is not safe."""
+    return get_context("fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn")
+
+
 def _open(url: str) -> None:
-    """In a process of its own: its database."""
+    """In a process of its own: its database. Connections that came by a fork are left to the parent."""
     db.use(db.open_engine(url))
 
 

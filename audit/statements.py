@@ -11,6 +11,7 @@ The signed bytes are the canonical JSON (RFC 8785) of all members but `signature
 
 import threading
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -196,11 +197,26 @@ def _bounds(tx: Connection, year: int, size: int, since: int = 0) -> tuple[int, 
 
 def _leaves(tx: Connection, first: int, last: int) -> Iterator[tuple[int, bytes]]:
     """Leaves first … last - 1 in their order, from the trail."""
-    for start in range(first, last, LEAVES_AT_ONCE):
-        for place, content in _PAGE.all(tx, {"first": start, "last": min(last, start + LEAVES_AT_ONCE)}):
+    for page in _pages(tx, first, last):
+        for place, content in page:
             if content is None:
                 raise Gone(f"leaf {place} is past its retention: only a year that is all there is counted")
             yield place, content
+
+
+def _pages(tx: Connection, first: int, last: int) -> Iterator[list[Any]]:
+    """The same, a page at a time; PostgreSQL makes the next one ready while this one is counted."""
+    asked = [{"first": at, "last": min(last, at + LEAVES_AT_ONCE)} for at in range(first, last, LEAVES_AT_ONCE)]
+    if tx.dialect.name != "postgresql":
+        yield from (_PAGE.all(tx, each) for each in asked)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="statement") as ahead:
+        waiting = [ahead.submit(_PAGE.all, tx, each) for each in asked[:1]]
+        for following in [*asked[1:], None]:
+            page = waiting.pop().result()
+            if following is not None:
+                waiting.append(ahead.submit(_PAGE.all, tx, following))
+            yield page
 
 
 def _checked(tx: Connection, row: Any, public: list[dict[str, Any]]) -> str | None:

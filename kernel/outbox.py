@@ -51,8 +51,8 @@ def settle(tx: Connection) -> int:
     """Give places to what has none yet, PLACED_AT_ONCE at most. Returns to how many; the caller commits."""
     if tx.dialect.name == "postgresql":
         tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))  # on SQLite whoever writes is alone anyway
-    waiting = select(outbox.c.id).where(outbox.c.place.is_(None)).order_by(outbox.c.id).limit(PLACED_AT_ONCE)
-    found = tx.scalars(waiting).all()
+    waiting = select(outbox.c.id).where(outbox.c.place.is_(None)).order_by(outbox.c.time, outbox.c.id)
+    found = tx.scalars(waiting.limit(PLACED_AT_ONCE)).all()
     if found:
         placed = [{"message": each, "given": place} for place, each in enumerate(found, last_place(tx) + 1)]
         tx.execute(_GIVE_PLACE, placed)

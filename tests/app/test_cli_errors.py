@@ -26,7 +26,7 @@ COLUMNS = "企业名称,统一社会信用代码,注册日期,企业类型,注�
         ("collect market-regulation-register --file nowhere.csv --json", "'nowhere.csv' does not exist"),
         ("collect market-regulation-register --file {folder}", "is a directory"),
         ("collect market-regulation-register --file {file}", "header: no column"),
-        ("collect market-regulation-register", "Missing option '--file'"),
+        ("collect market-regulation-register", "bring its deliveries with --file"),
         ("institution add 演示银行 --kind pawnbroker --json", "'pawnbroker' is not one of 'bank'"),
         ("institution add 演示已有 --kind bank --json", "演示已有 is registered already"),
         ("client add nobody --scope credit:query --json", "no institution nobody"),

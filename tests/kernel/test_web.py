@@ -67,7 +67,7 @@ def test_a_token_without_the_scope_is_403(client: FlaskClient) -> None:
 
 
 @on_one_engine
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/consents/", "/oauth", "/v1/%ff%fe", "/v1/企业"])
+@pytest.mark.parametrize("path", ["/no", "/v1", "/v1/nothing", "/v1/consents/", "/oauth", "/v1/%ff%fe", "/v1/企业"])
 def test_a_path_that_is_not_there_is_404(client: FlaskClient, path: str) -> None:
     assert_problem(client.get(path), 404, "not-found")
 
