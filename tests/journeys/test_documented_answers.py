@@ -10,6 +10,8 @@ from tests import factories
 from tests.journeys.cast import Cast, ask, fetch_token, grant, new_bank, read_access_log, sign_in, token
 from tests.journeys.service import Reply, Service
 
+CHALLENGES = 'Bearer realm="bureau", DPoP realm="bureau", algs="ES256 PS256 EdDSA Ed25519"'  # RFC 9449 §7.1
+
 
 @pytest.fixture(scope="module")
 def bearer(shared_service: Service, shared_cast: Cast) -> str:
@@ -66,7 +68,7 @@ def test_an_expired_token_is_worth_nothing(shared_service: Service, shared_cast:
 def test_no_token_is_asked_for_one(shared_service: Service) -> None:
     refused = shared_service.call("POST", "/v1/credit-queries", {}, Idempotency_Key="none")
     assert (refused.status, refused.problem) == (401, "missing-token")
-    assert refused.headers["www-authenticate"] == 'Bearer realm="bureau"'
+    assert refused.headers["www-authenticate"] == CHALLENGES
 
 
 def test_a_token_without_the_scope_is_told_so(shared_service: Service, shared_cast: Cast) -> None:
