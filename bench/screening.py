@@ -14,9 +14,10 @@ import io
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -44,6 +45,7 @@ ROWS, COLUMNS, LARGE = 390_000, 120, 4_000_000
 QUICK_ROWS = 20_000
 A_SHEET, PAGE = 4_096, 50
 SCREENED = "screened"
+READY_WITHIN_S = 120.0
 WORDS = {"INDUSTRY.SECTION": "ABCDEFGHIJKLMNOPQRST", "TAX.GRADE": "ABMCD"}
 WHERE: dict[str, Any] = {
     "all": [
@@ -104,11 +106,11 @@ def run(house: House, pace: Pace, *, quick: bool = False) -> Iterator[Result]:
         yield Result("screening" if name == "postgresql" else f"screening_{name}", *told, Goal(least=least), note)
         note = ""
     with servers.bureau(house.environment(SCREENED)) as running:
-        ask = _asking(running.port, bearer)
-        total = [ask() for _ in range(12)][-1]["total"]  # each worker has then read all consents once
+        ask = asking(running.port, bearer, WHERE)
+        total = [patiently(ask) for _ in range(12)][-1]["total"]  # each worker has then read all consents once
         if total != answers["engine"][0]:
             raise RuntimeError(f"over HTTP {total} enterprises fit, not {answers['engine'][0]}")
-        over = _median_ms(ask, tries)
+        over = _median_ms(partial(patiently, ask), tries)
     yield Result(
         "screening_http",
         f"{over:.1f} ms",
@@ -159,13 +161,17 @@ def _firms(count: int) -> Firms:
             values = pl.Series(numbers).fill_nan(None)
         if kept:
             frame[each.code] = values
-    sets = np.array(
-        [0, 0b11111110, 0b11111110, 0b11111110, 0b11111110, 0b11111110, 0b01111110, 0b11110110, 0b11111110, 0b00000110]
-    )
-    classes = sets[chance.integers(0, len(sets), count)].astype(np.uint8)
+    classes = masks_of(count, chance)
     frame["classes"] = classes.astype(np.int16)
     snapshot = Snapshot(1, 0, 0, clock.now(), np.array(usccs, "S18"), usccs, held)
     return Firms(snapshot, classes, pl.DataFrame(frame))
+
+
+def masks_of(count: int, chance: np.random.Generator) -> NDArray[np.uint8]:
+    """What each enterprise lets the bank see: nine in ten something, six in ten all."""
+    everything, without_lenders, without_courts, little = 0b11111110, 0b11110110, 0b01111110, 0b00000110
+    sets = np.array([0, *[everything] * 6, without_lenders, without_courts, little], np.uint8)
+    return sets[chance.integers(0, len(sets), count)]
 
 
 def _usccs(count: int) -> list[str]:
@@ -210,7 +216,8 @@ def _fill(house: House, engine: Engine, firms: Firms) -> tuple[str, str]:
             held = {"enterprises": len(sheet.usccs), "ciphertext": versions.encrypted(sheet, 1, 0, part)}
             tx.execute(insert(screening_sheet).values(**place, **held))
         tx.execute(insert(screening_version).values(version=1, build=1, patch=0, publication=0, time=now))
-        _consents(tx, firms, bank)
+        codes = (code.decode() for code in firms.snapshot.usccs.tolist())
+        consent_to(tx, zip(codes, firms.classes.tolist(), strict=True), bank)
     _copy(engine, firms)
     return bank, bearer
 
@@ -223,21 +230,18 @@ def _sheet(firms: Firms, rows: slice, supplied: frozenset[str]) -> Sheet:
     return Sheet(usccs, [f"演示企业{each[10:17]}" for each in usccs], np.ones(len(usccs), np.bool_), held, supplied)
 
 
-def _consents(tx: Any, firms: Firms, bank: str) -> None:
-    """Unsigned, as nobody verifies them here; by the columns that decide."""
+def consent_to(tx: Any, allowed: Iterable[tuple[str, int]], bank: str) -> None:
+    """Consents as masks of classes, unsigned, as nobody verifies them here; by the columns that decide."""
     now = clock.now() - timedelta(days=1)
     names = ("id", "version", "uscc", "scope", "grantee", "classes", "products", "purposes", "not_before")
     names += ("status", "deciding", "created_at", "granted_at", "changed_at")
-    rows = []
-    for code, mask in zip(firms.snapshot.usccs.tolist(), firms.classes.tolist(), strict=True):
-        if mask:
-            classes = ",".join(str(n) for n in range(1, 8) if mask >> n & 1)
-            fixed = ("screening", "screening", now, "active", True, now, now, now)
-            rows.append((ids.new_id(), 1, code.decode(), "query", bank, classes, *fixed))
+    fixed = ("screening", "screening", now, "active", True, now, now, now)
     driver = tx.connection.driver_connection
     with driver.cursor() as cursor, cursor.copy(f"COPY consent ({', '.join(names)}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+        for code, mask in allowed:
+            if mask:
+                classes = ",".join(str(n) for n in range(1, 8) if mask >> n & 1)
+                copy.write_row((ids.new_id(), 1, code, "query", bank, classes, *fixed))
 
 
 def _copy(engine: Engine, firms: Firms) -> None:
@@ -333,10 +337,10 @@ def _polars(firms: Firms) -> Callable[[], tuple[int, list[str]]]:
     return ask
 
 
-def _asking(port: int, bearer: str) -> Callable[[], Any]:
+def asking(port: int, bearer: str, where: dict[str, Any]) -> Callable[[], Any]:
     """A page over HTTP, each time under a new key, on a kept connection."""
     connection, numbers = http.client.HTTPConnection("127.0.0.1", port, timeout=120), itertools.count()
-    body = orjson.dumps({"where": WHERE, "sort": SORT, "limit": PAGE, "operator": "OP-00042"})
+    body = orjson.dumps({"where": where, "sort": SORT, "limit": PAGE, "operator": "OP-00042"})
 
     def ask() -> Any:
         headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
@@ -345,12 +349,19 @@ def _asking(port: int, bearer: str) -> Callable[[], Any]:
             connection.close()  # so that both workers are asked
         connection.request("POST", "/v1/screenings", body, headers)
         response = connection.getresponse()
-        answer = orjson.loads(response.read())
-        if response.status != 200:
-            raise RuntimeError(f"no page: {answer}")
-        return answer
+        return orjson.loads(response.read())
 
     return ask
+
+
+def patiently(ask: Callable[[], Any]) -> Any:
+    """A page, however long the screener takes to open the index for the first time."""
+    give_up = time.monotonic() + READY_WITHIN_S
+    while "total" not in (answer := ask()):
+        if answer["status"] != http.client.SERVICE_UNAVAILABLE or time.monotonic() > give_up:
+            raise RuntimeError(f"no page: {answer}")
+        time.sleep(0.2)
+    return answer
 
 
 def _enlarged(firms: Firms, count: int) -> Firms:

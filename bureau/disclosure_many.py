@@ -137,11 +137,11 @@ def _write(
 
 def _prepare(search: Search) -> None:
     """Open the snapshot and read the consents while no other writer waits: a process does so once."""
+    try:
+        snapshot, _ = versions.await_open(search.version)
+    except Gone:
+        return  # which is to be on the trail
     with db.reading() as reading:
-        try:
-            snapshot, _ = versions.current(reading, search.version)
-        except Gone:
-            return  # which is to be on the trail
         masks.current(reading, snapshot, search.asking, clock.now())
 
 

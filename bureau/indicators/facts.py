@@ -82,14 +82,18 @@ def growth(item: str, months: int) -> Rule:
     )
 
 
-def change(item: str) -> Rule:
-    """Percent, of the newest record against the one before it."""
+def yearly_growth(item: str) -> Rule:
+    """Percent, of the newest year on file against the year before; None where that year is not on file."""
 
     def compute(facts: Facts) -> Value:
-        held = [value for record in _of(facts, item) if (value := _number(record["items"].get(item))) is not None]
-        return round((held[-1] - held[-2]) * 100 / held[-2], 2) if len(held) > 1 and held[-2] > 0 else None
+        years = {int(record["event_date"][:4]): record for record in _of(facts, item) if record["event_date"]}
+        newest = max(years, default=0)
+        now, before = (
+            _number(years[year]["items"].get(item)) if year in years else None for year in (newest, newest - 1)
+        )
+        return None if now is None or before is None or before <= 0 else round((now - before) * 100 / before, 2)
 
-    return Rule(compute, (item,), f"newest {item} against the one before, in percent")
+    return Rule(compute, (item,), f"{item} of the newest year against the year before, in percent")
 
 
 def ratio(above: str, below: str, per: float = 100.0) -> Rule:

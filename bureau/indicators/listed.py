@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bureau.indicators.facts import (
     amount,
-    change,
     count,
     growth,
     highest,
@@ -18,6 +17,7 @@ from bureau.indicators.facts import (
     open_count,
     ratio,
     total,
+    yearly_growth,
     years_since,
 )
 from bureau.indicators.kinds import CLASSES, Indicator
@@ -99,12 +99,12 @@ RULES = {
     "SCALE.CURRENT_RATIO": ratio("C1.10.08", "C1.10.23"),
     "SCALE.NET_MARGIN": ratio("C1.11.16", "C1.11.01"),
     "SCALE.OPERATING_CASH": latest("C1.12.08"),
-    "GROWTH.REVENUE_YOY": change("C1.06.13"),
-    "GROWTH.PROFIT_YOY": change("C1.06.16"),
-    "GROWTH.ASSETS_YOY": change("C1.06.10"),
-    "GROWTH.EQUITY_YOY": change("C1.06.12"),
-    "GROWTH.TAX_YOY": change("C1.06.17"),
-    "GROWTH.STAFF_YOY": change("C1.06.06"),
+    "GROWTH.REVENUE_YOY": yearly_growth("C1.06.13"),
+    "GROWTH.PROFIT_YOY": yearly_growth("C1.06.16"),
+    "GROWTH.ASSETS_YOY": yearly_growth("C1.06.10"),
+    "GROWTH.EQUITY_YOY": yearly_growth("C1.06.12"),
+    "GROWTH.TAX_YOY": yearly_growth("C1.06.17"),
+    "GROWTH.STAFF_YOY": yearly_growth("C1.06.06"),
     "GROWTH.INVOICED_3M_YOY": growth("C2.06.01", 3),
     "GROWTH.INVOICED_12M_YOY": growth("C2.06.01", 12),
     "GROWTH.SALES_3M_YOY": growth("C2.05.03", 3),

@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ Rows = NDArray[np.intp]
 Classes = NDArray[np.uint8]  # per row: bit n where class n is consented, 0 hides it
 BLOCK_ROWS = 65_536
 FACET_VALUES = 20
+MOST_RUNS = 16  # of neighbouring codes in an `in`; more are looked up in a table
 SORTED_WHOLE = 10_000  # rows; of more only those are sorted that may be among the first
 PLACES = {code: place for place, code in enumerate(indicators.ALL)}
 _NEEDS = [sum(1 << number for number in each.source_classes) for each in indicators.ALL.values()]
@@ -233,7 +235,10 @@ def _fits(operator: str, word: str, sought: str) -> bool:
 
 
 def _span(column: Column, low: float, high: float) -> Callable[[Codes], Mask]:
-    first, last = column.span(low, high)
+    return _within(column, *column.span(low, high))
+
+
+def _within(column: Column, first: float, last: float) -> Callable[[Codes], Mask]:
     if first > last:
         return lambda codes: np.zeros(len(codes), np.bool_)
     if first == last:
@@ -244,15 +249,23 @@ def _span(column: Column, low: float, high: float) -> Callable[[Codes], Mask]:
 
 
 def _among(column: Column, wanted: Sequence[Any]) -> Callable[[Codes], Mask]:
-    """Membership: of words by their ranks, of values by their codes."""
-    if column.kind.words or (wanted and isinstance(wanted[0], str)):
-        ranks = [rank for rank, word in enumerate(column.kind.words) if word in set(wanted)]
-        values: Sequence[float] = ranks
-    else:
-        values = wanted
-    spans = [column.span(value, value) for value in values]
-    codes_wanted = np.array([first for first, last in spans if first <= last], column.codes.dtype)
-    return lambda codes: np.isin(codes, codes_wanted)
+    """Membership: of words by their ranks, of values by their codes; neighbours are compared as one span."""
+    values: Sequence[float] = wanted
+    if isinstance(wanted[0], str):
+        values = [rank for rank, word in enumerate(column.kind.words) if word in set(wanted)]
+    spans = (column.span(value, value) for value in values)
+    codes_wanted = sorted({first for first, last in spans if first <= last})
+    runs: list[list[float]] = []
+    for code in codes_wanted:
+        if runs and code == runs[-1][1] + 1 and column.kind.type != FLOAT:
+            runs[-1][1] = code
+        else:
+            runs.append([code, code])
+    if len(runs) > MOST_RUNS:
+        table = np.array(codes_wanted, column.codes.dtype)
+        return lambda codes: np.isin(codes, table)
+    tests = [_within(column, first, last) for first, last in runs] or [_within(column, 1, 0)]
+    return lambda codes: reduce(np.logical_or, [test(codes) for test in tests])
 
 
 def _joined(every: bool, masks: Iterator[Mask], block: slice) -> Mask:

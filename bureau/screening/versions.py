@@ -23,10 +23,11 @@ from bureau.models import screening_sheet, screening_version
 from bureau.screening import columns, sheets
 from bureau.screening.columns import Snapshot
 from bureau.screening.sheets import Allocate, Sheet
-from kernel import clock, keys
+from kernel import clock, db, keys
 from kernel.errors import Gone, Unavailable
 
 KEPT = 2  # versions: the newest, and the one that open cursors may still need
+NOT_READY = "screening-not-ready"
 WAIT_S, LOOK_EVERY_S = 2.0, 0.05  # for a source that is just opening its first version
 
 
@@ -53,34 +54,50 @@ def heads(reading: Connection) -> list[Head]:
     return [Head(row.version, row.build, row.patch, row.publication, row.time) for row in rows]
 
 
+def await_open(version: int | None = None) -> tuple[Snapshot, list[str]]:
+    """As `current`, but waits a moment for a source that is just opening it; looks anew each time."""
+    give_up = time.monotonic() + WAIT_S
+    while True:
+        try:
+            with db.reading() as reading:
+                return current(reading, version)
+        except Unavailable as error:
+            if error.slug != NOT_READY or time.monotonic() > give_up:
+                raise
+        time.sleep(LOOK_EVERY_S)
+
+
 def current(reading: Connection, version: int | None = None) -> tuple[Snapshot, list[str]]:
     """The newest snapshot that is open, or that of a version; and who is to be hidden in it, shredded since.
+
+    Where the source has none of those that are kept open yet, the one that this process used last serves on.
 
     Raises Unavailable before the first build (`no-screening-index`) and while none is open (`screening-not-ready`),
     Gone (`snapshot-gone`) where the version is no longer kept.
     """
+    global _last
     kept = heads(reading)
     if not kept:
         raise Unavailable("there is no screening index yet: run `bureau index`", slug="no-screening-index")
     sought = [head for head in kept if version in (None, head.version)]
     if not sought:
         raise Gone("the screening index has moved on: start the screening anew", slug="snapshot-gone")
-    give_up = time.monotonic() + WAIT_S
-    while (found := _first_open(reading, sought)) is None:
-        if time.monotonic() > give_up:
-            raise Unavailable("the screening index is being opened: try again in a moment", slug="screening-not-ready")
-        time.sleep(LOOK_EVERY_S)
-    head, snapshot = found
+    opened = ((head, _source(reading, head, 0)) for head in sought)
+    head, snapshot = next(((head, found) for head, found in opened if found is not None), (None, _last))
+    if snapshot is None or (head is None and version is not None):
+        raise Unavailable("the screening index is being opened: try again in a moment", slug=NOT_READY)
     hidden = publications.shredded_since(reading, snapshot.edition)
-    if hidden and (fresh := _source(reading, head, snapshot.edition + 1)) is not None:
-        return fresh, publications.shredded_since(reading, fresh.edition)
+    if hidden and head is not None and (fresh := _source(reading, head, snapshot.edition + 1)) is not None:
+        snapshot, hidden = fresh, publications.shredded_since(reading, fresh.edition)
+    if version is None:
+        _last = snapshot
     return snapshot, hidden
 
 
 def use(source: Source) -> None:
     """Make this the process's source of snapshots."""
-    global _source
-    _source = source
+    global _source, _last
+    _source, _last = source, None
 
 
 def open_version(reading: Connection, head: Head, allocate: Allocate) -> int:
@@ -107,13 +124,6 @@ def decrypted(row: Any) -> Sheet:
     """The sheet of a row; raises Altered where it is not what was written."""
     place = _bound_to(row.build, row.patch, row.part)
     return sheets.unpacked(keys.purpose("screening").decrypt(row.ciphertext, place))
-
-
-def _first_open(reading: Connection, sought: list[Head]) -> tuple[Head, Snapshot] | None:
-    for head in sought:
-        if (snapshot := _source(reading, head, 0)) is not None:
-            return head, snapshot
-    return None
 
 
 def _sheets(reading: Connection, head: Head) -> Iterator[Sheet]:
@@ -159,3 +169,4 @@ class Own:
 
 
 _source: Source = Own()
+_last: Snapshot | None = None

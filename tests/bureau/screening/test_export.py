@@ -60,8 +60,8 @@ def test_a_long_export_is_as_many_entries_as_it_has_pages(
     with db.reading() as reading:
         on_trail = select(entry.c.id).where(entry.c.type == "screening.answered")
         assert len(reading.execute(on_trail).all()) == 3
-        beside = select(shown.c.uscc, func.count()).group_by(shown.c.uscc)
-        assert dict(reading.execute(beside).all()) == dict.fromkeys(city.usccs, 1)
+        beside = select(shown.c.uscc, func.count().label("times")).group_by(shown.c.uscc)
+        assert {row.uscc: row.times for row in reading.execute(beside)} == dict.fromkeys(city.usccs, 1)
     assert city.screen("once", path=EXPORTS, where=EVERYONE).data == answer.data
     with db.transaction() as tx:
         consents.revoke(tx, held[0], COUNTER)

@@ -221,6 +221,15 @@ def test_months_that_are_not_whole_are_missing_and_not_small() -> None:
     assert facts(C2_06=records[:3])["SCALE.INVOICED_3M"] is None  # too old to tell of the present
 
 
+def test_yearly_growth_is_of_two_years_in_a_row() -> None:
+    reports = [
+        {"event_date": f"{year}-12-31", "items": {"C1.06.13": value}} for year, value in ((2023, 80), (2025, 150))
+    ]
+    assert facts(C1_06=reports)["GROWTH.REVENUE_YOY"] is None
+    reports.insert(1, {"event_date": "2024-12-31", "items": {"C1.06.13": 100}})
+    assert facts(C1_06=reports)["GROWTH.REVENUE_YOY"] == 50.0
+
+
 def test_an_event_counts_within_its_window_only() -> None:
     suits = [{"event_date": day, "items": {"C5.01.06": "被告"}} for day in ("2024-09-15", "2024-09-16", "2026-09-15")]
     found = facts(C5_01=suits)

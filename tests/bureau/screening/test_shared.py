@@ -16,11 +16,12 @@ from app import create_app
 from bureau import erasure
 from bureau.screening import index, shared, versions
 from bureau.screening.shared import Borrowed, Keeper
+from consent import consents
 from kernel import db
 from kernel.errors import Unavailable
 from tests.bureau.screening.screened import EVERYONE, City, found_in
 from tests.conftest import PUBLIC_URL, House
-from tests.factories import consent, deliver, registration
+from tests.factories import COUNTER, consent, deliver, registration
 
 pytestmark = pytest.mark.skipif(not shared.IS_POSSIBLE, reason="memory without a name is Linux's")
 
@@ -119,17 +120,19 @@ def test_who_is_shredded_is_hidden_at_once_and_soon_in_no_memory(
 
 
 def test_without_a_keeper_a_worker_goes_on_over_what_it_has_or_says_to_come_again(
-    open_house: House, client: FlaskClient, keeper: Keeper, path: Path, monkeypatch: pytest.MonkeyPatch
+    open_house: House, client: FlaskClient, keeper: Keeper, path: Path
 ) -> None:
-    monkeypatch.setattr(versions, "WAIT_S", 0.1)
     city = City(client, 2)
-    for uscc in city.usccs:
-        consent(uscc, city.bank)
+    held = [consent(uscc, city.bank) for uscc in city.usccs]
     city.index()
     refresh(keeper)
     assert found_in(city.screen(where=EVERYONE)) == city.usccs
     keeper._socket.shutdown(socket.SHUT_RDWR)
-    assert found_in(city.screen(where=EVERYONE)) == city.usccs
+    for _ in range(versions.KEPT):  # until none of the kept versions was ever opened here
+        city.index()
+    with db.transaction() as tx:
+        consents.revoke(tx, held[0], COUNTER)
+    assert found_in(city.screen(where=EVERYONE)) == city.usccs[1:]
     versions.use(Borrowed(path))  # a worker that was just started
     with db.reading() as reading, pytest.raises(Unavailable) as raised:
         versions.current(reading)
