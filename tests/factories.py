@@ -2,6 +2,7 @@
 """Builders of what tests need, with defaults; each goes through the real doors."""
 
 import itertools
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from kernel import db, outbox, uscc
 
 COUNTER = Act("counter", channel="counter")
 _numbers = itertools.count(1)
+_one_at_a_time = threading.Lock()  # two who put the same thing aside at once would not both put it back
 
 
 def new_uscc() -> str:
@@ -48,7 +50,7 @@ def token(
 
 def person(role: str, enterprise: str | None = None, username: str | None = None) -> tuple[str, str]:
     """Username and password of a new person. Hashed cheaply: a real hash takes as long as twenty tests."""
-    with pytest.MonkeyPatch.context() as patch, db.transaction() as tx:
+    with _one_at_a_time, pytest.MonkeyPatch.context() as patch, db.transaction() as tx:
         patch.setattr(people, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         return people.add(tx, role, enterprise, username)
 
