@@ -10,6 +10,7 @@ The signed bytes are the canonical JSON (RFC 8785) of all members but `signature
 """
 
 import threading
+from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -211,12 +212,12 @@ def _pages(tx: Connection, first: int, last: int) -> Iterator[list[Any]]:
         yield from (_PAGE.all(tx, each) for each in asked)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="statement") as ahead:
-        waiting = [ahead.submit(_PAGE.all, tx, each) for each in asked[:1]]
-        for following in [*asked[1:], None]:
-            page = waiting.pop().result()
-            if following is not None:
-                waiting.append(ahead.submit(_PAGE.all, tx, following))
+        waiting = deque(ahead.submit(_PAGE.all, tx, each) for each in asked[:1])
+        for following in asked[1:]:
+            page = waiting.popleft().result()
+            waiting.append(ahead.submit(_PAGE.all, tx, following))
             yield page
+        yield from (last_page.result() for last_page in waiting)
 
 
 def _checked(tx: Connection, row: Any, public: list[dict[str, Any]]) -> str | None:

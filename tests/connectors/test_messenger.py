@@ -26,6 +26,12 @@ from tests.connectors.receivers import Received, Receiver, receiving
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
+@pytest.fixture(autouse=True)
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL all of a test shares one connection, which is for one thread at a time."""
+    monkeypatch.setattr(messenger, "AT_ONCE", 1)
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as one:
