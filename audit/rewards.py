@@ -22,6 +22,7 @@ from kernel.errors import SettingError
 TARIFFS = Path(__file__).parent / "rewards.toml"
 DAYS_REMEMBERED = 7  # entries are sealed in order but for seconds; what comes later is settled in a second reading
 DIMENSIONS = ("institution", "product", "purpose", "month")
+_COUNTED = ("type", "time", "detail", "institution", "institution_name", "uscc", "product", "purpose", "billable")
 _ANSWERED, _CORRECTED = Event.QUERY_ANSWERED.value, Event.REWARD_CORRECTED.value
 Leaves = Callable[[], Iterable[tuple[int, dict[str, Any]]]]  # each call reads them anew: index and document
 
@@ -151,6 +152,11 @@ def tallied(year: int, leaves: Leaves) -> Tally:
 def read(leaves: Iterable[tuple[int, bytes]]) -> Iterable[tuple[int, dict[str, Any]]]:
     """Leaves with their documents, from their bytes."""
     return ((index, orjson.loads(content)) for index, content in leaves)
+
+
+def told(document: dict[str, Any]) -> dict[str, Any]:
+    """Of a document what is counted by, and nothing else: it may have to go from one process to another."""
+    return {name: document[name] for name in _COUNTED if name in document}
 
 
 def is_query(document: dict[str, Any]) -> bool:

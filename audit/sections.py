@@ -5,32 +5,20 @@ To look at a row costs more than all else that a check does, and sections do not
 several processes take them in turns, each with a connection of its own.
 """
 
-import os
 import sqlite3
-import sys
-import threading
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from multiprocessing import get_context
-from multiprocessing.context import BaseContext
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
-from audit import rows
+from audit import apart, rows
 from audit.merkle import HASH_BYTES
 from audit.models import entry as entries
 from audit.models import leaf as leaves
-from kernel import db
 from kernel.prepared import Prepared
 
-MOST_PROCESSES = 4
-WORTH_IT = 400_000  # leaves: fewer are looked at in the time that processes take to start
-AHEAD = 4  # sections of each process that may wait to be taken
 LEAVES = 2_048  # of a section: what is held in memory at once
 HOLE = b"\0" * HASH_BYTES  # in the place of a leaf whose entry has no hash of its own any more
 
@@ -48,36 +36,7 @@ class Section:
 def read(tx: Connection, size: int) -> Iterator[Section]:
     """The first `size` leaves, a section at a time, in order."""
     ranges = ((first, min(size, first + LEAVES)) for first in range(0, size, LEAVES))
-    processes, bound = min(os.cpu_count() or 1, MOST_PROCESSES), db.current()
-    if size < WORTH_IT or processes < 2 or not isinstance(bound, Engine):
-        for first, last in ranges:
-            yield _read(tx, first, last)
-        return
-    url = bound.url.render_as_string(hide_password=False)
-    waiting: deque[Future[Section]] = deque()
-    with ProcessPoolExecutor(processes, _way_to_start(), _open, (url,)) as pool:
-        try:
-            waiting.extend(pool.submit(_read_apart, *each) for each in islice(ranges, AHEAD * processes))
-            while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(_read_apart, *each) for each in islice(ranges, 1))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _way_to_start() -> BaseContext:
-    """A fork needs neither to import anything nor memory of its own; beside other threads it is not safe."""
-    return get_context("fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn")
-
-
-def _open(url: str) -> None:
-    """In a process of its own: its database. Connections that came by a fork are left to the parent."""
-    db.use(db.open_engine(url))
-
-
-def _read_apart(first: int, last: int) -> Section:
-    with db.reading() as reading:
-        return _read(reading, first, last)
+    return apart.in_order(_read, tx, ranges, size)
 
 
 def fetched(tx: Connection, statement: Prepared, parameters: dict[str, Any]) -> list[Any]:

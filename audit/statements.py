@@ -10,9 +10,7 @@ The signed bytes are the canonical JSON (RFC 8785) of all members but `signature
 """
 
 import threading
-from collections import deque
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +19,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from audit import log, rewards, sealing, trail
+from audit import apart, log, rewards, sealing, trail
 from audit.events import Event
 from audit.growth import Fault
 from audit.models import entry as entries
@@ -172,7 +170,7 @@ def _counted(tx: Connection, year: int, tariff: Tariff) -> dict[str, Any]:
     head = log.head(tx)
     size = head.size if head else 0
     first, last = _bounds(tx, year, size)
-    tally = rewards.tallied(year, lambda: rewards.read(_leaves(tx, first, last)))
+    tally = rewards.tallied(year, lambda: _documents(tx, first, last))
     # Of a year without entries the whole log is the range: anyone can see that nothing in it counts.
     leaf_from, leaf_to = (tally.leaf_from, tally.leaf_to) if tally.leaf_from is not None else (0, size)
     root = log.root_at(tx, leaf_to).hex() if leaf_to else None
@@ -196,28 +194,21 @@ def _bounds(tx: Connection, year: int, size: int, since: int = 0) -> tuple[int, 
     return (min(found), max(found) + 1) if found else (size, size)
 
 
-def _leaves(tx: Connection, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """Leaves first … last - 1 in their order, from the trail."""
-    for page in _pages(tx, first, last):
-        for place, content in page:
-            if content is None:
-                raise Gone(f"leaf {place} is past its retention: only a year that is all there is counted")
-            yield place, content
+def _documents(tx: Connection, first: int, last: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What counts of leaves first … last - 1, in their order, from the bytes of the trail."""
+    ranges = ((at, min(last, at + LEAVES_AT_ONCE)) for at in range(first, last, LEAVES_AT_ONCE))
+    # A server has other things to do with its processes, and others who wait.
+    pages = apart.in_order(_page, tx, ranges, last - first if apart.is_alone() else 0)
+    return (each for page in pages for each in page)
 
 
-def _pages(tx: Connection, first: int, last: int) -> Iterator[list[Any]]:
-    """The same, a page at a time; PostgreSQL makes the next one ready while this one is counted."""
-    asked = [{"first": at, "last": min(last, at + LEAVES_AT_ONCE)} for at in range(first, last, LEAVES_AT_ONCE)]
-    if tx.dialect.name != "postgresql":
-        yield from (_PAGE.all(tx, each) for each in asked)
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="statement") as ahead:
-        waiting = deque(ahead.submit(_PAGE.all, tx, each) for each in asked[:1])
-        for following in asked[1:]:
-            page = waiting.popleft().result()
-            waiting.append(ahead.submit(_PAGE.all, tx, following))
-            yield page
-        yield from (last_page.result() for last_page in waiting)
+def _page(tx: Connection, first: int, last: int) -> list[tuple[int, dict[str, Any]]]:
+    found = []
+    for place, content in _PAGE.all(tx, {"first": first, "last": last}):
+        if content is None:
+            raise Gone(f"leaf {place} is past its retention: only a year that is all there is counted")
+        found.append((place, rewards.told(orjson.loads(content))))
+    return found
 
 
 def _checked(tx: Connection, row: Any, public: list[dict[str, Any]]) -> str | None:

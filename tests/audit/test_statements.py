@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from access import people
 from app import counter, worker
-from audit import corrections, export, log, recount, rewards, sealing, statements
+from audit import apart, corrections, export, log, recount, rewards, sealing, statements
 from audit.models import entry as entries
 from audit.models import reward_statement
 from audit.notes import BadNote
@@ -58,6 +58,18 @@ def frozen(year: int = 2026, now: datetime = SETTLED) -> dict[str, Any]:
     document = statements.freeze(year, now, "counter")
     assert document is not None
     return document
+
+
+def test_several_processes_count_what_one_counts(open_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(monkeypatch, *(answered(f"u{number % 40}") for number in range(100)), now=SUMMER)
+    sealing.seal(ORIGIN)
+    with db.reading() as reading:
+        alone = statements.statement(reading, 2026)
+        monkeypatch.setattr(apart, "WORTH_IT", 1)
+        monkeypatch.setattr(apart, "is_alone", lambda: True)
+        monkeypatch.setattr(statements, "LEAVES_AT_ONCE", 16)
+        assert statements.statement(reading, 2026) == alone
+    assert (alone["queries"], alone["billable"]) == (100, 40)
 
 
 def shown(year: int = 2026) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, create_engine, delete, insert, select, text, update
 
-from audit import log, merkle, notes, publishing, sealing, sections, verification
+from audit import apart, log, merkle, notes, publishing, sealing, sections, verification
 from audit.merkle import Frontier
 from audit.models import checkpoint as checkpoints
 from audit.models import entry as entries
@@ -210,7 +210,7 @@ def test_several_processes_find_what_one_finds(open_house: House, sealed: Any, m
     act(lambda tx: tx.execute(delete(leaves).where(leaves.c.index == 299)), open_house)
     alone = report(folder)
     assert {named for named, _ in alone} == {told[3], told[270], "leaf 299", told[299]}
-    monkeypatch.setattr(sections, "WORTH_IT", 1)
+    monkeypatch.setattr(apart, "WORTH_IT", 1)
     monkeypatch.setattr(sections, "LEAVES", 256)
     assert report(folder) == alone
 
