@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the answer is no (refused, altered), 2 wrong use or someth
 """
 
 import errno
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -111,6 +112,7 @@ def command(group: click.Group, name: str, *, opens: bool = True) -> Callable[[C
                 logs.set_up(settings.log_level)
                 if opens:
                     open_bureau(settings)
+                gc.freeze()  # what is there now stays: the collector need not look at it again and again
                 return function(*args, **kwargs)
             except DBAPIError as error:
                 failed: BureauError = SettingError(f"the database (BUREAU_DATABASE_URL) failed: {_reason(error)}")

@@ -183,8 +183,11 @@ def _bounds(tx: Connection, year: int, size: int, since: int = 0) -> tuple[int, 
 
     An id begins with the millisecond in which it was made, at most MARGIN from the time of the entry.
     """
-    begin, end = rewards.bounds_of(year)
-    of_year = leaves.c.entry >= ids.first_at(begin - MARGIN), leaves.c.entry < ids.first_at(end + MARGIN)
+    begin, end = (ids.first_at(time) for time in _around(year))
+    oldest, newest = tx.execute(select(func.min(leaves.c.entry), func.max(leaves.c.entry))).one()
+    if not since and oldest is not None and begin <= oldest and newest < end:
+        return 0, size  # all of the log is of this year: no need to look where each leaf stands
+    of_year = leaves.c.entry >= begin, leaves.c.entry < end
     within = leaves.c.index >= since, leaves.c.index < size
     low, high = tx.execute(select(func.min(leaves.c.index), func.max(leaves.c.index)).where(*of_year, *within)).one()
     found = [low, high] if low is not None else []
@@ -192,6 +195,11 @@ def _bounds(tx: Connection, year: int, size: int, since: int = 0) -> tuple[int, 
     rows = tx.execute(corrections.where(entries.c.facet == _CORRECTED, *within))
     found += [row.place for row in rows if row.bytes and orjson.loads(row.bytes)["detail"]["year"] == year]
     return (min(found), max(found) + 1) if found else (size, size)
+
+
+def _around(year: int) -> tuple[datetime, datetime]:
+    begin, end = rewards.bounds_of(year)
+    return begin - MARGIN, end + MARGIN
 
 
 def _documents(tx: Connection, first: int, last: int) -> Iterator[tuple[int, dict[str, Any]]]:
