@@ -8,14 +8,16 @@ import errno
 import gc
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
 import click
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
-from app import config, logs, open_bureau
+from app import config, logs
+from app.opening import open_bureau
 from consent.question import CLASSES
 from kernel import keys
 from kernel.errors import BureauError, Gone, NotPermitted, SettingError
@@ -81,7 +83,18 @@ class WrongUse(click.ClickException):
 
 
 class Counter(click.Group):
-    """Click's group, without its four lines about wrong use."""
+    """Click's group, without its four lines about wrong use; its commands are imported when they are called."""
+
+    places: Mapping[str, str] = {}  # a command's name, and the module that registers it
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = self.places.get(cmd_name)
+        for module in (known,) if known else self.places.values():  # all of them to suggest what was meant
+            import_module(module)
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

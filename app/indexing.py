@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 
-from app import config, open_bureau, serve
+from app import config, serve
 from app.logs import set_up
+from app.opening import open_bureau
 from bureau.screening import index
 
 

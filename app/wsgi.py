@@ -3,9 +3,10 @@
 
 import gc
 
-from app import create_app, open_bureau
+from app.application import create_app
 from app.config import read
 from app.logs import set_up
+from app.opening import open_bureau
 from audit import watch
 from bureau.screening import shared, versions
 from kernel import clock

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, select, text
 
-from app import open_bureau
 from app.config import read
+from app.opening import open_bureau
 from audit import log, trail, witness_store
 from audit.events import Event
 from audit.models import leaf

@@ -21,7 +21,7 @@ from rich.table import Table
 from werkzeug.test import EnvironBuilder
 
 from access import institutions, tokens
-from app import create_app
+from app.application import create_app
 from audit import trail
 from audit.events import Event
 from bench import house as houses

@@ -17,7 +17,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
-from app import create_app, database
+from app import database
+from app.application import create_app
 from kernel import db, keys, signing
 from tests import postgres
 

@@ -1,44 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `bureau`: the bureau's own counter. Importing the modules below is what registers their commands."""
+"""The command `bureau`: the bureau's own counter. The module of a command is imported when the command is called:
+nobody waits for what he does not use."""
 
-from app.cli import (
-    consents,
-    coverage,
-    feeds,
-    findings,
-    log,
-    log_keys,
-    parties,
-    people,
-    records,
-    rejects,
-    rewards,
-    service,
-    sources,
-    switches,
-    trail,
-    webhooks,
-    witness,
-)
 from app.commands import main
 
-__all__ = [
-    "consents",
-    "coverage",
-    "feeds",
-    "findings",
-    "log",
-    "log_keys",
-    "main",
-    "parties",
-    "people",
-    "records",
-    "rejects",
-    "rewards",
-    "service",
-    "sources",
-    "switches",
-    "trail",
-    "webhooks",
-    "witness",
-]
+PLACES = {
+    "collecting": ("collect",),
+    "consents": ("consent", "query"),
+    "coverage": ("coverage",),
+    "document": ("openapi",),
+    "feeds": ("feed",),
+    "findings": ("findings",),
+    "keeping": ("compact", "rekey", "shred"),
+    "log": ("log",),
+    "log_keys": ("log-key",),
+    "making": ("demo", "init", "up", "upgrade"),
+    "parties": ("client", "institution"),
+    "people": ("person",),
+    "records": ("record",),
+    "rejects": ("quality", "rejects"),
+    "rewards": ("rewards",),
+    "screening": ("index",),
+    "serving": ("screener", "serve", "worker"),
+    "sources": ("source",),
+    "switches": ("start", "stop", "stops"),
+    "trail": ("export", "seal", "sealer", "verify"),
+    "webhooks": ("messenger", "webhooks"),
+    "witness": ("witness",),
+}
+main.places = {name: f"app.cli.{module}" for module, names in PLACES.items() for name in names}
+
+__all__ = ["PLACES", "main"]

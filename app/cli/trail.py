@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 import click
 import orjson
 
-from app import config, counter, open_bureau, sealer
+from app import config, counter, sealer
 from app.cli.log import keys_in
 from app.commands import as_json, command, main, say
+from app.opening import open_bureau
 from audit import export, exported, log, receipts, recount, trail, trust
 from audit.events import Event
 from audit.notes import BadNote, Verifier

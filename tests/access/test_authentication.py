@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from access import assertions, client_keys, clients, models
 from access.client_keys import Keys
-from app import create_app
+from app.application import create_app
 from kernel import db
 from kernel.errors import Invalid
 from tests import factories

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from access import clients, dpop, models, spent
 from access.client_keys import Keys
-from app import create_app
+from app.application import create_app
 from kernel import clock, db
 from tests import factories
 from tests.access.signing import GRANT, SIGNERS, Signer, b64, es256, new_jti, ps256

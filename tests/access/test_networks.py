@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from access import client_lists, clients, institutions, networks, tokens
-from app import create_app
+from app.application import create_app
 from kernel import db
 from kernel.errors import Invalid, NotPermitted
 from tests import factories

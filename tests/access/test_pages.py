@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from access import totp
 from access.models import sign_in_tries
-from app import create_app
+from app.application import create_app
 from bureau import directory
 from kernel import clock, db, pages
 from tests import factories

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from access import clients, institutions, switch, tokens
 from access.models import client as client_table
-from app import create_app
+from app.application import create_app
 from audit.models import entry as entries
 from kernel import db
 from kernel.errors import Conflict, NotFound

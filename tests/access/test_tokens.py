@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import inspect, select, text
 
 from access import clients, models, people, tokens
-from app import create_app
+from app.application import create_app
 from audit.models import entry as entries
 from kernel import clock, db
 from kernel.errors import Invalid, NotFound

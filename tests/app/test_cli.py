@@ -2,12 +2,17 @@
 """The command line at work: what each command prints with --json, and with which code it ends."""
 
 import gzip
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 import yaml
 from sqlalchemy import text
 
+from app import cli
 from audit import trail
 from audit.events import Event
 from kernel import db
@@ -289,3 +294,20 @@ def test_a_client_is_given_redirect_uris_at_the_counter(bureau: Bureau) -> None:
     assert uris() == [other]
     assert "https" in bureau("client", "redirect", added["client_id"], "--redirect-uri", "http://a.example").complaint
     assert uris() == [other]
+
+
+def test_every_command_is_registered_by_the_module_that_is_imported_for_it() -> None:
+    for name, place in cli.main.places.items():
+        sys.modules.pop(place, None)
+        cli.main.commands.pop(name, None)
+    for module in cli.PLACES:
+        import_module(f"app.cli.{module}")
+        assert {name for name in cli.main.commands if name in cli.PLACES[module]} == set(cli.PLACES[module])
+    modules = {module.name for module in iter_modules(cli.__path__)} - {"__main__"}
+    assert (set(cli.main.commands), set(cli.PLACES)) == (set(cli.main.places), modules)
+
+
+def test_a_command_does_not_wait_for_what_it_does_not_use() -> None:
+    asked = "import sys; from app.cli import main; main.get_command(None, 'verify'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert not {"flask_smorest", "numpy", "paramiko", "pyarrow"} & set(done.stdout.split())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app import create_app
+from app.application import create_app
 from kernel import db, uscc
 from tests.app.conftest import DEMO_ENTERPRISES, Ran, run_here
 from tests.conftest import PUBLIC_URL, _open

@@ -5,7 +5,7 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import create_app
+from app.application import create_app
 from audit import sealing, witnessing
 from tests import factories
 from tests.audit.test_sealing import ORIGIN, append

@@ -12,7 +12,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from app import create_app, openapi
+from app import openapi
+from app.application import create_app
 from kernel.uscc import division, is_valid
 from tests import factories
 

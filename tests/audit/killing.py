@@ -17,8 +17,9 @@ from typing import IO, Any
 
 from sqlalchemy import func, select
 
-from app import config, open_bureau
+from app import config
 from app import sealer as real
+from app.opening import open_bureau
 from audit import log, merkle, monitor, publishing, sealing, verification
 from audit.models import checkpoint as checkpoints
 from audit.models import entry as entries

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from app import create_app
 from app import witness as process
+from app.application import create_app
 from audit import growth, log, notes, publishing, receipts, sealing, trust, watch, witness_store, witnessing
 from audit.models import cosignature, witnessed
 from audit.notes import BadNote

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app import create_app
+from app.application import create_app
 from audit import verification
 from bureau import answers, disclosure
 from bureau.disclosure import Answer

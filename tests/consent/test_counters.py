@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app import create_app
+from app.application import create_app
 from audit.models import entry as entries
 from bureau import answers, disclosure
 from consent import store

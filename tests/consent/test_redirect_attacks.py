@@ -12,7 +12,7 @@ from sqlalchemy import select
 from access import authorizations, clients, institutions, people
 from access.models import authorization_request
 from access.models import token as token_table
-from app import create_app
+from app.application import create_app
 from audit.models import entry as entries
 from kernel import clock, db, ids
 from tests import factories

@@ -21,7 +21,8 @@ from access import clients, institutions, invitations, people, sessions, sources
 from access.lifecycle import Act
 from access.models import token as token_table
 from access.people import Newcomer
-from app import counter, create_app
+from app import counter
+from app.application import create_app
 from audit.models import export_request, reward_correction
 from bureau import amendments, catalogue
 from bureau.folios import Correction

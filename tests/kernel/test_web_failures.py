@@ -12,7 +12,8 @@ import structlog
 from flask import Flask
 from sqlalchemy import Engine, create_engine, text
 
-from app import create_app, logs
+from app import logs
+from app.application import create_app
 from audit import trail
 from audit.events import Event
 from kernel import db, keys

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from flask.testing import FlaskClient
 
-from app import create_app
+from app.application import create_app
 from bureau import erasure
 from bureau.screening import index, shared, versions
 from bureau.screening.shared import Borrowed, Keeper
