@@ -19,7 +19,8 @@ from audit.models import entry as entries
 from audit.models import leaf as leaves
 from kernel.prepared import Prepared
 
-LEAVES = 2_048  # of a section: what is held in memory at once
+LEAVES = 2_048  # of a section
+ROWS = 256  # fetched at once: as many as stay in a core's cache until they are looked at
 HOLE = b"\0" * HASH_BYTES  # in the place of a leaf whose entry has no hash of its own any more
 
 
@@ -53,12 +54,8 @@ def fetched(tx: Connection, statement: Prepared, parameters: dict[str, Any]) -> 
 
 
 def _read(tx: Connection, first: int, last: int) -> Section:
-    found = fetched(tx, _PAGE, {"first": first, "last": last})
-    if len(found) != last - first:
-        by_place = {row.place: row for row in found}
-        found = [by_place.get(index) for index in range(first, last)]
     hashes, faults, there = [], [], 0
-    for index, row in enumerate(found, first):
+    for index, row in enumerate(_rows(tx, first, last), first):
         if row is None or row.id is None:
             faults.append((index, *_gone(index, row)))
             hashes.append(HOLE)
@@ -71,6 +68,17 @@ def _read(tx: Connection, first: int, last: int) -> Section:
     return Section(first, b"".join(hashes), there, tuple(faults))
 
 
+def _rows(tx: Connection, first: int, last: int) -> Iterator[Any]:
+    """The rows of leaves `first` to `last` - 1, None for a leaf that is not there."""
+    for at in range(first, last, ROWS):
+        end = min(last, at + ROWS)
+        found = fetched(tx, _PAGE, {"first": at, "last": end})
+        if len(found) != end - at:
+            by_place = {row.place: row for row in found}
+            found = [by_place.get(index) for index in range(at, end)]
+        yield from found
+
+
 def _gone(index: int, row: Any) -> tuple[str, str]:
     told = f"deleted: it was sealed as leaf {index} and is no longer there"
     return (f"leaf {index}" if row is None else row.of), told
@@ -81,5 +89,5 @@ _PAGE = Prepared(
     .select_from(leaves.outerjoin(entries, entries.c.id == leaves.c.entry))
     .where(leaves.c.index >= bindparam("first"), leaves.c.index < bindparam("last"))
     .order_by(leaves.c.index)
-    .limit(LEAVES)
+    .limit(ROWS)
 )

@@ -31,7 +31,7 @@ from kernel.errors import Conflict, Gone, Unavailable
 from kernel.idempotency import settle
 from kernel.prepared import Prepared
 
-LEAVES_AT_ONCE = 2_000
+LEAVES_AT_ONCE = 1_000
 MARGIN = timedelta(days=1)
 SETTLES_IN = timedelta(hours=1)  # after the year: what was under way at midnight is committed and sealed by then
 
