@@ -55,8 +55,9 @@ class Bank:
         sent |= changes
         return {name: value for name, value in sent.items() if value is not None}
 
-    def push(self, auth: tuple[str, str] | None = None, **changes: Any) -> Any:
-        return self.http.post("/oauth/par", data=self.parameters(**changes), auth=auth or self.auth)
+    def push(self, auth: tuple[str, str] | None = None, proof: str | None = None, **changes: Any) -> Any:
+        sent = self.parameters(**changes)
+        return self.http.post("/oauth/par", data=sent, auth=auth or self.auth, headers=_dpop(proof))
 
     def ask(self, **changes: Any) -> str:
         """Where the bank sends the browser."""
@@ -64,7 +65,7 @@ class Bank:
         assert pushed.status_code == 201, pushed.json
         return f"/oauth/authorize?client_id={self.client_id}&request_uri={pushed.json['request_uri']}"
 
-    def redeem(self, code: str, auth: tuple[str, str] | None = None, **changes: Any) -> Any:
+    def redeem(self, code: str, auth: tuple[str, str] | None = None, proof: str | None = None, **changes: Any) -> Any:
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -73,7 +74,7 @@ class Bank:
             **changes,
         }
         sent = {name: value for name, value in form.items() if value is not None}
-        return self.http.post("/oauth/token", data=sent, auth=auth or self.auth)
+        return self.http.post("/oauth/token", data=sent, auth=auth or self.auth, headers=_dpop(proof))
 
 
 class Person:
@@ -122,6 +123,10 @@ def details(**changes: Any) -> str:
 
 def challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+
+
+def _dpop(proof: str | None) -> dict[str, str]:
+    return {"DPoP": proof} if proof is not None else {}
 
 
 def told(answer: Any, back: str = BACK) -> dict[str, str]:

@@ -24,16 +24,18 @@ ASKED = {"type": "credit_query", "classes": [1], "purposes": ["pre_loan"], "days
 
 
 @LIBRARIES
+@pytest.mark.parametrize("bound", [None, "named", "shown"])  # to a key, whose thumbprint or proof was pushed
 def test_the_bank_gets_a_token_that_fits_the_answer(
-    browser: Browser, shared_service: Service, site: Site, library: str
+    browser: Browser, shared_service: Service, site: Site, library: str, bound: str | None
 ) -> None:
     bank, firm = browsing.register(site), cast.new_enterprise()
-    with running(library, shared_service, bank, site, firm) as server:
+    with running(library, shared_service, bank, site, firm, bound) as server:
         back = answered(browser, server.read()["link"], firm, site, "grant")
         told = server.tell(back)
     (granted,) = told["details"]
     assert (granted["type"], granted["uscc"], granted["classes"]) == ("credit_query", firm.uscc, [1])
     assert granted["consent_id"]
+    assert told["kind"].lower() == ("dpop" if bound else "bearer")
     assert (told["status"], told["active"]) == (200, [True, False])
 
 
@@ -72,7 +74,9 @@ class Server:
 
 
 @contextmanager
-def running(library: str, served: Service, bank: Bank, site: Site, firm: Enterprise) -> Iterator[Server]:
+def running(
+    library: str, served: Service, bank: Bank, site: Site, firm: Enterprise, bound: str | None = None
+) -> Iterator[Server]:
     given = {
         "issuer": served.base,
         "clientId": bank.client_id,
@@ -80,6 +84,7 @@ def running(library: str, served: Service, bank: Bank, site: Site, firm: Enterpr
         "redirectUri": site.back,
         "details": [ASKED],
         "uscc": firm.uscc,
+        "bound": bound,
     }
     script = ["node", CLIENTS / f"redirect_{library}.mjs", json.dumps(given)]
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
