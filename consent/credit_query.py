@@ -15,7 +15,7 @@ from consent import policy
 from consent.decision import Consent
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.schemas import FrequencySchema, HistorySchema, faults_of, some_of
-from consent.terms import Frequency, Grant
+from consent.terms import Grant, limits_of
 from kernel import clock, uscc
 from kernel.errors import Invalid
 
@@ -61,7 +61,6 @@ def read(details: Mapping[str, Any]) -> dict[str, Any]:
 
 def asked(details: Mapping[str, Any], enterprise: str, institution: str, now: datetime) -> Grant:
     """The request for consent that the details are, made of an enterprise at this moment."""
-    frequency, history = details.get("frequency"), details.get("history")
     return Grant(
         uscc=enterprise,
         scope="query",
@@ -70,9 +69,7 @@ def asked(details: Mapping[str, Any], enterprise: str, institution: str, now: da
         products=tuple(details["products"]),
         purposes=tuple(details["purposes"]),
         expires_at=now + timedelta(days=details["days"]),
-        max_queries=details.get("max_queries"),
-        frequency=Frequency(**frequency) if frequency else None,
-        history_months=history["months"] if history else None,
+        **limits_of(details),
     )
 
 

@@ -14,7 +14,7 @@ from consent import consents, evidence, requests, store
 from consent.consents import Act
 from consent.decision import Consent
 from consent.store import Given
-from consent.terms import Frequency, Grant
+from consent.terms import Frequency, Grant, limits_of
 from kernel import canonical, clock, db
 from kernel.errors import Invalid
 from kernel.idempotency import settle
@@ -28,7 +28,7 @@ def checked(body: Mapping[str, Any], sent: Mapping[str, Any] | None = None) -> G
     `sent` is the body as it came, over which `evidence.jws` was made; raises Invalid where that does not verify.
     """
     grantee = body["grantee"] or ("platform" if body["scope"] == "collect" else "")
-    frequency, history, proof = body.get("frequency"), body.get("history"), body.get("evidence")
+    proof = body.get("evidence")
     with db.reading() as reading:
         require_grantee(reading, body["scope"], grantee)
         if proof is not None and proof.get("jws") is not None:
@@ -44,9 +44,7 @@ def checked(body: Mapping[str, Any], sent: Mapping[str, Any] | None = None) -> G
         purposes=tuple(sorted(set(body["purposes"]))),
         not_before=body["not_before"],
         expires_at=body["expires_at"],
-        max_queries=body.get("max_queries"),
-        frequency=Frequency(**frequency) if frequency else None,
-        history_months=history["months"] if history else None,
+        **limits_of(body),
         notice=body.get("notice"),
         evidence=proof,
     )
@@ -94,7 +92,7 @@ def approve(
     consent_id: str, act: Act, body: Mapping[str, Any], require_visible: Callable[[Consent, Connection], None]
 ) -> dict[str, Any]:
     """Approve a request, once more where another grant for the same grantee came in between. Returns the consent."""
-    narrowed = {name: body.get(name) for name in ("classes", "products", "purposes", "expires_at", "max_queries")}
+    narrowed = {name: body.get(name) for name in ("classes", "products", "purposes", "expires_at")} | limits_of(body)
 
     def attempt() -> dict[str, Any]:
         with trail.recording() as tx:

@@ -17,7 +17,7 @@ from consent.consents import Act, first_version, record, step_back
 from consent.decision import Consent
 from consent.models import consent as consents
 from consent.store import Given
-from consent.terms import Grant
+from consent.terms import Frequency, Grant
 from consent.transitions import after
 from kernel import clock
 from kernel.errors import Conflict, Invalid
@@ -46,14 +46,15 @@ def ask(tx: Connection, given: Grant, act: Act) -> Consent:
 def approve(tx: Connection, consent_id: str, act: Act, narrowed: Mapping[str, Any], given: Given) -> Consent:
     """Put a request into force, with the `narrowed` terms in place of those asked for. The caller commits.
 
-    Raises NotFound, Conflict from another state, Invalid where `narrowed` is wider than the request, and
-    IntegrityError where another grant for the same grantee came first.
+    Raises NotFound, Conflict from another state, Invalid where `narrowed` is wider than the request or what is left
+    goes beyond the policy (`beyond-policy`), and IntegrityError where another grant for the same grantee came first.
     """
     now, asked = clock.now(), store.get(tx, consent_id, lock=True)
     active = after(asked, "approve", now)
     active = replace(active, not_before=max(asked.not_before, now), **_within(asked, narrowed))
     if active.expires_at is not None and active.expires_at <= active.not_before:
         raise Invalid("a consent must end after it begins, in the future", errors={"expires_at": ["too early"]})
+    policy.require_grantable(_terms(active), active.not_before)
     superseded = step_back(tx, active, now)
     digest = store.change(tx, active, given=given, deciding=True)
     record(tx, Event.CONSENT_GRANTED, active, act, digest, supersedes=superseded)
@@ -68,6 +69,11 @@ def reject(tx: Connection, consent_id: str, act: Act, reason: str | None = None)
     return rejected
 
 
+def _terms(consent: Consent) -> Grant:
+    """What a consent says, to be held against the policy."""
+    return Grant(**{name: getattr(consent, name) for name in Grant.__slots__ if hasattr(consent, name)})
+
+
 def _within(asked: Consent, narrowed: Mapping[str, Any]) -> dict[str, Any]:
     """The narrowed terms; raises Invalid naming the field that goes beyond what was asked for."""
     terms: dict[str, Any] = {}
@@ -76,11 +82,16 @@ def _within(asked: Consent, narrowed: Mapping[str, Any]) -> dict[str, Any]:
             terms[name] = tuple(sorted(set(narrowed[name])))
             if beyond := set(terms[name]) - set(getattr(asked, name)):
                 raise _wider(name, f"{', '.join(map(str, sorted(beyond)))} was not asked for")
-    for name in ("expires_at", "max_queries"):
+    for name, field in (("expires_at", "expires_at"), ("max_queries", "max_queries"), ("history_months", "history")):
         if narrowed.get(name) is not None:
             terms[name], most = narrowed[name], getattr(asked, name)
             if most is not None and narrowed[name] > most:
-                raise _wider(name, "beyond what was asked for")
+                raise _wider(field, "beyond what was asked for")
+    often: Frequency | None = narrowed.get("frequency")
+    if often is not None:
+        terms["frequency"], most_often = often, asked.frequency
+        if most_often is not None and often.most_in(most_often.per) > most_often.count:
+            raise _wider("frequency", f"more than {most_often} was not asked for")
     return terms
 
 

@@ -118,6 +118,13 @@ class ApprovalSchema(Schema):
     purposes = fields.List(fields.String(), validate=some_of(PURPOSES))
     expires_at = fields.AwareDateTime(format="iso", validate=IN_OUR_TIME)
     max_queries = fields.Integer(strict=True, validate=validate.Range(1, 1_000_000))
+    frequency = fields.Nested(
+        FrequencySchema,
+        metadata={
+            "description": "in any period, as long as it leaves no more possible in the period that was asked for"
+        },
+    )
+    history = fields.Nested(HistorySchema)
     notice = fields.Nested(NoticeSchema, load_default=None, allow_none=True)
     evidence = fields.Nested(AttestationSchema, load_default=None, allow_none=True)
 

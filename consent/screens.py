@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 from sqlalchemy import Connection
 
 from access import institutions
@@ -15,6 +15,7 @@ from consent.decision import Consent
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.schemas import faults_of, some_of
 from consent.store import Given
+from consent.terms import PERIODS, Frequency
 from consent.words import Words, say
 from kernel import canonical, clock
 from kernel.errors import Invalid, NotFound
@@ -49,7 +50,9 @@ class Shown:
     last_day: str | None
     max_queries: int | None
     limits: tuple[str, ...]
-    fixed_limits: tuple[str, ...]  # those that a form which answers a request cannot change
+    frequency: int | None
+    periods: tuple[Choice, ...]  # that the frequency can be of: the one that is set, else all
+    history: int | None
     granted: str | None
     lapses: str | None
 
@@ -67,6 +70,14 @@ class NarrowingSchema(Schema):
     products = fields.List(fields.String(), required=True, validate=some_of(PRODUCTS))
     until = fields.Date(format="iso", validate=validate.Range(date(2000, 1, 1), date(2999, 12, 31)))
     max_queries = fields.Integer(validate=validate.Range(1, 1_000_000))
+    frequency = fields.Integer(validate=validate.Range(1, 1_000_000))
+    per = fields.String(validate=validate.OneOf(PERIODS))
+    history = fields.Integer(validate=validate.Range(1, 600))
+
+    @validates_schema
+    def _require_period(self, form: dict[str, Any], **more: Any) -> None:
+        if "frequency" in form and "per" not in form:
+            raise ValidationError({"per": [f"one of {', '.join(PERIODS)}"]})
 
 
 def use_names(find: Names) -> None:
@@ -84,7 +95,7 @@ def described(reading: Connection, consent: Mapping[str, Any], language: str) ->
     begins, ends = _instant(consent["not_before"]), _instant(consent["expires_at"])
     assert begins is not None
     grantee, kind = _grantee(reading, consent["scope"], consent["grantee"], language)
-    now = clock.now()
+    now, frequency = clock.now(), consent["frequency"]
     return Shown(
         id=consent["consent_id"],
         status=consent["status"],
@@ -101,7 +112,9 @@ def described(reading: Connection, consent: Mapping[str, Any], language: str) ->
         last_day=_last_day(ends).isoformat() if ends else None,
         max_queries=consent["max_queries"],
         limits=tuple(words.limits(consent, language)),
-        fixed_limits=tuple(words.limits({**consent, "max_queries": None}, language)),
+        frequency=frequency["count"] if frequency else None,
+        periods=_choices(words.EACH, [frequency["per"]] if frequency else list(PERIODS), language),
+        history=consent["history"]["months"] if consent["history"] else None,
         granted=time_of(consent["granted_at"], language),
         lapses=time_of(consent["lapses_at"], language),
     )
@@ -109,13 +122,17 @@ def described(reading: Connection, consent: Mapping[str, Any], language: str) ->
 
 def narrowed(form: Any, asked: Consent) -> dict[str, Any]:
     """What a form leaves of a request: the terms for `requests.approve`. Raises Invalid naming the fields."""
-    single = {name: form[name] for name in ("until", "max_queries") if form.get(name)}
+    single = {name: form[name] for name in ("until", "max_queries", "frequency", "per", "history") if form.get(name)}
     lists = {name: form.getlist(name) for name in ("classes", "purposes", "products") if name in form}
     try:
         terms: dict[str, Any] = NarrowingSchema().load(single | lists)
     except ValidationError as error:
         raise Invalid("the form is not filled in right", errors=faults_of(error)) from error
-    until = terms.pop("until", None)
+    until, per = terms.pop("until", None), terms.pop("per", "")
+    if "frequency" in terms:
+        terms["frequency"] = Frequency(terms["frequency"], per)
+    if "history" in terms:
+        terms["history_months"] = terms.pop("history")
     if until is not None and (asked.expires_at is None or until != _last_day(asked.expires_at)):
         terms["expires_at"] = datetime.combine(until + timedelta(days=1), time(), clock.SHANGHAI)
     return terms

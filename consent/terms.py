@@ -9,6 +9,13 @@ from typing import Any
 from kernel import clock
 
 PERIODS = ("day", "week", "month", "year")
+# How many calendar periods of one kind one of another can touch, at most: a month's days lie in up to six weeks.
+_TOUCHED = {
+    "day": {"day": 1, "week": 7, "month": 31, "year": 366},
+    "week": {"day": 1, "week": 1, "month": 6, "year": 54},
+    "month": {"day": 1, "week": 2, "month": 1, "year": 12},
+    "year": {"day": 1, "week": 2, "month": 1, "year": 1},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,10 @@ class Frequency:
             year, week, _ = day.isocalendar()
             return f"{year}-W{week:02}"
         return day.isoformat()[: {"day": 10, "month": 7, "year": 4}[self.per]]
+
+    def most_in(self, per: str) -> int:
+        """The most answers that this leaves possible in one calendar `per`."""
+        return self.count * _TOUCHED[self.per][per]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,16 @@ class Grant:
     history_months: int | None = None
     notice: Mapping[str, Any] | None = None
     evidence: Mapping[str, Any] | None = None
+
+
+def limits_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A validated body's `max_queries`, `frequency` and `history`, as a Grant has them."""
+    frequency, history = body.get("frequency"), body.get("history")
+    return {
+        "max_queries": body.get("max_queries"),
+        "frequency": Frequency(**frequency) if frequency else None,
+        "history_months": history["months"] if history else None,
+    }
 
 
 def months_before(day: date, months: int) -> date:

@@ -58,6 +58,7 @@ PERIODS: Mapping[str, Words] = {
     "month": Words("月", "month"),
     "year": Words("年", "year"),
 }
+EACH: Mapping[str, Words] = {per: Words(f"每{name.zh}", f"a {name.en}") for per, name in PERIODS.items()}
 KINDS: Mapping[str, Words] = {
     "bank": Words("银行", "Bank"),
     "insurer": Words("保险公司", "Insurer"),

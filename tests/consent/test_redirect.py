@@ -2,6 +2,7 @@
 """Consent by redirect, the way it should go: a bank asks, an enterprise answers, a token that fits the answer."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from consent import policy, store, words
 from kernel import canonical, clock, db
 from tests import factories
 from tests.conftest import PUBLIC_URL
-from tests.consent.redirecting import Bank, Person, details
+from tests.consent.redirecting import Bank, Person, details, form_of, told
 
 
 @pytest.fixture
@@ -78,6 +79,42 @@ def test_what_is_unticked_is_not_granted(bank: Bank, person: Person) -> None:
     assert ends[11:16] == "16:00"
 
 
+def test_limits_that_were_asked_for_can_be_lowered(bank: Bank, person: Person) -> None:
+    asked = details(frequency={"count": 10, "per": "week"}, history={"months": 36})
+    page = person.arrive(bank.ask(authorization_details=asked))
+    _, form = form_of(page.text)
+    assert (form["frequency"], form["per"], form["history"]) == ("10", "week", "36")
+    assert "<select" not in page.text
+    lowered = told(person.submit(page, decision="grant", frequency="4", history="12"))
+    (granted,) = bank.redeem(lowered["code"]).json["authorization_details"]
+    assert (granted["frequency"], granted["history"]) == ({"count": 4, "per": "week"}, {"months": 12})
+
+
+def test_limits_that_were_not_asked_for_can_be_set(bank: Bank, person: Person) -> None:
+    page = person.arrive(bank.ask())
+    assert re.findall(r'<option value="(\w+)"( selected)?', page.text) == [
+        ("day", ""), ("week", ""), ("month", " selected"), ("year", ""),
+    ]  # fmt: skip
+    set_anew = told(person.submit(page, decision="grant", frequency="2", per="day", history="24", max_queries="9"))
+    (granted,) = bank.redeem(set_anew["code"]).json["authorization_details"]
+    assert (granted["frequency"], granted["history"]) == ({"count": 2, "per": "day"}, {"months": 24})
+    assert granted["max_queries"] == 9
+
+
+def test_the_inbox_tells_the_limits_and_takes_narrower_ones(bank: Bank, person: Person) -> None:
+    person.arrive(bank.ask(authorization_details=details(frequency={"count": 10, "per": "week"}, max_queries=40)))
+    inbox = person.get("/enterprise/requests")
+    for limit in ("每家机构累计查询不超过 40 次", "每家机构每周查询不超过 10 次"):
+        assert limit in inbox.text
+    (consent_id,) = waiting(person)
+    path = f"/enterprise/requests/{consent_id}"
+    person.submit(person.get(path), decision="grant", frequency="3", history="6")
+    with db.reading() as reading:
+        *_, version = store.history(reading, consent_id)
+    assert (version["frequency"], version["history"]) == ({"count": 3, "per": "week"}, {"months": 6})
+    assert version["max_queries"] == 40
+
+
 def test_left_as_it_stands_the_form_grants_the_whole_term(bank: Bank, person: Person) -> None:
     (granted,) = bank.redeem(person.grant(bank.ask())["code"]).json["authorization_details"]
     with db.reading() as reading:
@@ -130,10 +167,10 @@ def test_the_consent_carries_what_was_shown_and_by_whom_it_was_granted(bank: Ban
     with db.reading() as reading:
         *_, version = store.history(reading, granted["consent_id"])
     assert version["evidence"] == {"channel": "page", "method": "session", "signatory": person.username}
-    told = [each.zh for each in words.NOTICE]
+    notice = [each.zh for each in words.NOTICE]
     assert version["notice"] == {
         "version": words.NOTICE_VERSION,
-        "sha256": canonical.digest(told),
+        "sha256": canonical.digest(notice),
         "language": "zh-CN",
     }
 

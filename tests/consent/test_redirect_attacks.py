@@ -317,13 +317,21 @@ def test_another_site_cannot_sign_somebody_in(person: Person) -> None:
         {"until": "2001-01-01"},
         {"max_queries": "0"},
         {"max_queries": "١"},
+        {"frequency": "4"},
+        {"frequency": "1", "per": "day"},
+        {"frequency": "1", "per": "hour"},
+        {"frequency": "1", "per": None},
+        {"frequency": "-1"},
+        {"history": "25"},
+        {"history": "0"},
         {"decision": "x"},
         {"decision": None},
     ],
 )
 def test_a_form_that_was_tampered_with_widens_nothing(bank: Bank, person: Person, changes: dict[str, Any]) -> None:
-    page = person.arrive(bank.ask(authorization_details=details(max_queries=5)))
-    answer = person.submit(page, **{"decision": "grant", **changes})
+    limits = {"max_queries": 5, "frequency": {"count": 3, "per": "month"}, "history": {"months": 24}}
+    page = person.arrive(bank.ask(authorization_details=details(**limits)))
+    answer = person.submit(page, **{"decision": "grant", "per": "month", **changes})
     if changes == {"max_queries": "١"}:  # a digit of another script is still one
         assert told(answer)["code"]
         return

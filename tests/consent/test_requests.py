@@ -86,6 +86,55 @@ def test_an_approval_may_narrow_and_never_widen(scene: Scene) -> None:
     assert [scene.asks(), scene.asks()] == [200, "quota-exhausted"]
 
 
+EVERY_MONTH = {"count": 10, "per": "month"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted", "is_narrower"),
+    [
+        ({"frequency": EVERY_MONTH}, {"frequency": {"count": 9, "per": "month"}}, True),
+        ({"frequency": EVERY_MONTH}, {"frequency": {"count": 11, "per": "month"}}, False),
+        ({"frequency": EVERY_MONTH}, {"frequency": {"count": 10, "per": "year"}}, True),
+        ({"frequency": EVERY_MONTH}, {"frequency": {"count": 11, "per": "year"}}, False),
+        ({"frequency": EVERY_MONTH}, {"frequency": {"count": 1, "per": "week"}}, True),
+        ({"frequency": EVERY_MONTH}, {"frequency": {"count": 2, "per": "week"}}, False),
+        ({"frequency": EVERY_MONTH}, {"frequency": {"count": 1, "per": "day"}}, False),
+        ({}, {"frequency": {"count": 1000, "per": "day"}}, True),
+        ({"history": {"months": 36}}, {"history": {"months": 12}}, True),
+        ({"history": {"months": 36}}, {"history": {"months": 37}}, False),
+        ({}, {"history": {"months": 600}}, True),
+    ],
+)
+def test_frequency_and_history_can_be_narrowed_too(
+    scene: Scene, asked: dict[str, Any], granted: dict[str, Any], is_narrower: bool
+) -> None:
+    path = f"/consent-requests/{scene.request(**asked).json['consent_id']}/approve"
+    answer = scene.firm.post(path, granted)
+    if is_narrower:
+        assert {name: answer.json[name] for name in granted} == granted
+    else:
+        assert_problem(answer, 422, "invalid-field")
+        assert answer.json["errors"].keys() == granted.keys()
+        approved = scene.firm.post(path).json
+        assert {name: approved[name] for name in asked} == asked
+
+
+def test_narrowed_limits_bite(scene: Scene) -> None:
+    consent_id = scene.request().json["consent_id"]
+    scene.firm.post(f"/consent-requests/{consent_id}/approve", {"frequency": {"count": 1, "per": "year"}})
+    assert [scene.asks(), scene.asks()] == [200, "quota-exhausted"]
+
+
+def test_what_is_left_of_a_request_lies_within_the_policy(scene: Scene) -> None:
+    consent_id = scene.request(purposes=["pre_loan", "trade_credit"], products=["screening"], classes=[3]).json
+    path = f"/consent-requests/{consent_id['consent_id']}/approve"
+    useless = scene.firm.post(path, {"purposes": ["trade_credit"]})  # which is never screened for
+    assert_problem(useless, 422, "beyond-policy")
+    assert useless.json["rule"] == "trade_credit.products"
+    assert_problem(scene.firm.post(path, {"history": {"months": 60}}), 422, "beyond-policy")
+    assert scene.firm.post(path, {"purposes": ["pre_loan"], "history": {"months": 60}}).status_code == 200
+
+
 def test_a_rejected_request_stays_rejected(scene: Scene) -> None:
     consent_id = scene.request().json["consent_id"]
     rejected = scene.firm.post(f"/consent-requests/{consent_id}/reject", {"reason": "不需要"})

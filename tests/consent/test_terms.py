@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calendar periods of Asia/Shanghai, and how far a history of months reaches back."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -49,3 +50,14 @@ def test_it_lands_in_the_right_month_and_never_later_in_it(day: date, months: in
     earlier = months_before(day, months)
     assert (day.year * 12 + day.month) - (earlier.year * 12 + earlier.month) == months
     assert earlier.day <= day.day
+
+
+def test_the_most_that_a_frequency_leaves_possible_is_what_the_calendar_has() -> None:
+    days = [date(2000, 1, 1) + timedelta(days=number) for number in range(146_097)]  # after 400 years it repeats
+    noon = [datetime.combine(day, time(4), UTC) for day in days]
+    names = {per: [Frequency(1, per).period(now) for now in noon] for per in PERIODS}
+    for per, other in product(PERIODS, PERIODS):
+        touched = {other_name: set[str]() for other_name in names[other]}
+        for name, other_name in zip(names[per], names[other], strict=True):
+            touched[other_name].add(name)
+        assert Frequency(3, per).most_in(other) == 3 * max(map(len, touched.values())), (per, other)

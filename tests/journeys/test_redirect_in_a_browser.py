@@ -21,7 +21,10 @@ from tests.journeys.service import Service
 # The storage's engine makes no difference to a page: one is enough here.
 pytestmark = pytest.mark.parametrize("shared_house", ["sqlite"], indirect=True, scope="module")
 VERIFIER = "a-verifier-of-enough-characters-for-rfc-7636-x"
-WHOLE = {"classes": [1, 2, 3], "purposes": ["pre_loan", "loan_approval"], "max_queries": 12, "history": {"months": 36}}
+WHOLE = {
+    "classes": [1, 2, 3], "purposes": ["pre_loan", "loan_approval"],
+    "max_queries": 12, "frequency": {"count": 3, "per": "month"}, "history": {"months": 36},
+}  # fmt: skip
 DEVICES = pytest.mark.parametrize("device", browsing.DEVICES)
 LANGUAGES = pytest.mark.parametrize("language", browsing.LANGUAGES)
 
@@ -66,7 +69,8 @@ def test_an_enterprise_comes_from_its_bank_narrows_grants_and_goes_back(
         picture(visit, device, language, "2-ask")
         assert visit.fits()
         page.uncheck('input[name="classes"][value="3"]')
-        page.fill("#max_queries", "5")
+        for name, value in (("max_queries", "5"), ("frequency", "2"), ("history", "12")):
+            page.fill(f"#{name}", value)
         visit.press('button[value="grant"]')
         page.wait_for_url(f"{site.back}?*")
         assert page.title() == "back at the bank"
@@ -77,6 +81,7 @@ def test_an_enterprise_comes_from_its_bank_narrows_grants_and_goes_back(
     bought = browsing.redeem(shared_service, bank, site, VERIFIER, answer["code"])
     (granted,) = bought.json["authorization_details"]
     assert (granted["classes"], granted["max_queries"], granted["uscc"]) == ([1, 2], 5, firm.uscc)
+    assert (granted["frequency"], granted["history"]) == ({"count": 2, "per": "month"}, {"months": 12})
     asked = cast.ask(shared_service, bought.json["access_token"], firm.uscc, classes=[1])
     assert asked.status == 200, asked
     assert cast.ask(shared_service, bought.json["access_token"], firm.uscc, classes=[3]).problem == "class-not-covered"
