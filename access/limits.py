@@ -10,6 +10,7 @@ below 40 it is one permit, and exactly the limit passes.
     client            requests a second of one client           shipped: 100
     institution       requests a second of all its clients      where its contract sets one
     institution-day   its questions a day of Asia/Shanghai      where its contract sets one; durable
+    client-screenings pages of screenings of one client a day   shipped: 1,000 (BUREAU_SCREENINGS_PER_DAY); durable
 
 Requests a second are counted where commits wait for no disk, and if the counter cannot be written a worker counts
 alone: whether there is an answer then the trail decides. The day's quota fails closed. A request that is refused
@@ -40,7 +41,7 @@ from kernel.prepared import Prepared
 from kernel.web import Limit, tell_limits
 
 CLIENT_PER_SECOND = 100
-SCREENINGS_PER_DAY = 1_000  # pages, of one client
+SCREENINGS_PER_DAY = 1_000
 FAILURES_PER_MINUTE = 20
 FIRST_SHARE, LAST_SHARE, PACK_MOST = 20, 5, 50
 MOST_SUBJECTS = 10_000  # that a worker remembers
@@ -232,7 +233,13 @@ def count_screening(principal: auth.Principal, pages: int = 1) -> None:
     """Count pages of a screening against the client's day; raises TooMany (`screening-budget-spent`)."""
     assert principal.client is not None, "only clients have the scope"
     for _ in range(pages):
-        tell_limits((client_screenings.require(f"screenings:{principal.client}", SCREENINGS_PER_DAY),))
+        tell_limits((client_screenings.require(f"screenings:{principal.client}", _screenings_per_day),))
+
+
+def use_screenings(per_day: int) -> None:
+    """Let each client have so many pages of screenings a day."""
+    global _screenings_per_day
+    _screenings_per_day = per_day
 
 
 def tidy(tx: Connection) -> int:
@@ -263,6 +270,7 @@ def _taking(table: Table) -> dict[str, Prepared]:
     return by_dialect
 
 
+_screenings_per_day = SCREENINGS_PER_DAY
 per_client = Limiter("client", 1, pace)
 per_institution = Limiter("institution", 1, pace)
 institution_day = Limiter("institution-day", 86_400, day_quota, slug="institution-quota-exhausted", durable=True)

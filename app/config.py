@@ -14,6 +14,7 @@ BUREAU_REQUIRE_TOTP    who must have a second factor: off, staff, everyone (defa
 BUREAU_TRUSTED_PROXIES networks whose X-Forwarded-For is believed, comma-separated CIDRs (default none)
 BUREAU_OUTWARD_NETWORKS networks beside the public internet that webhooks may call into, as above (default none)
 BUREAU_METRICS_TOKEN   who bears it may read /metrics (default: none; then only from this machine)
+BUREAU_SCREENINGS_PER_DAY pages of screenings that each client may have a day (default 1000)
 BUREAU_SCREENING_SOCKET where workers find the screening index open (`serve` sets it; default: each opens its own)
 BUREAU_LOG_LEVEL       debug, info, warning, error (default info)
 """
@@ -24,13 +25,14 @@ from pathlib import Path
 
 from environs import Env, EnvError
 
-from access import networks
+from access import limits, networks
 from access.networks import Network
 from access.sessions import REQUIRING_TOTP
 from kernel import ciphers, hsm
 from kernel.errors import SettingError
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")  # what a bearer token may be (RFC 6750)
+MOST_SCREENINGS = 1_000_000  # of a client and day
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -51,6 +53,7 @@ class Settings:
     witness_policy: Path | None = None
     metrics_token: str | None = field(default=None, repr=False)
     screening_socket: Path | None = None
+    screenings_per_day: int = limits.SCREENINGS_PER_DAY
 
     @property
     def demo_mark(self) -> Path:
@@ -128,6 +131,7 @@ def read() -> Settings:
         settings,
         trusted_proxies=_networks(env, "BUREAU_TRUSTED_PROXIES"),
         outward_networks=_networks(env, "BUREAU_OUTWARD_NETWORKS"),
+        screenings_per_day=_screenings(env.str("BUREAU_SCREENINGS_PER_DAY", "")),
     )
     if not settings.public_url.startswith(("http://", "https://")):
         raise SettingError("BUREAU_PUBLIC_URL must begin with http:// or https://")
@@ -147,6 +151,14 @@ def _networks(env: Env, name: str) -> tuple[Network, ...]:
         return networks.parse(env.str(name, ""))
     except ValueError as error:
         raise SettingError(f"{name}: {error}") from error
+
+
+def _screenings(told: str) -> int:
+    if not told:
+        return limits.SCREENINGS_PER_DAY
+    if not re.fullmatch(r"[0-9]{1,7}", told) or not 1 <= int(told) <= MOST_SCREENINGS:
+        raise SettingError(f"BUREAU_SCREENINGS_PER_DAY must be 1 to {MOST_SCREENINGS}")
+    return int(told)
 
 
 def _root_key(told: str, home: Path) -> Path | str:

@@ -3,6 +3,7 @@
 
 from sqlalchemy import inspect
 
+from access import limits
 from app import roots
 from app.config import Settings
 from audit import trust
@@ -25,6 +26,7 @@ def open_bureau(settings: Settings) -> None:
     if settings.retention is not None:
         retention.use(settings.retention)
     retention.current()
+    limits.use_screenings(settings.screenings_per_day)
     spool.use(settings.spool_folder)
     feeds.use(settings.feeds_folder)
     roots.read(settings.root_key)

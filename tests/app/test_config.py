@@ -67,6 +67,8 @@ def test_each_setting_is_taken_as_given(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("BUREAU_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1")
     assert [str(one) for one in config.read().trusted_proxies] == ["10.0.0.0/8", "2001:db8::1/128"]
     assert (settings.public_url, settings.log_level) == ("https://bureau.example", "warning")
+    monkeypatch.setenv("BUREAU_SCREENINGS_PER_DAY", "250")
+    assert config.read().screenings_per_day == 250
     monkeypatch.setenv("BUREAU_MIGRATION_URL", "postgresql://owner@/bureau")
     monkeypatch.setenv("BUREAU_ROOT_KEY", "/run/keys/root.key")
     assert config.read().migration_url == "postgresql://owner@/bureau"
@@ -79,6 +81,9 @@ def test_each_setting_is_taken_as_given(monkeypatch: pytest.MonkeyPatch) -> None
         ("BUREAU_PUBLIC_URL", "ftp://bureau.example"),
         ("BUREAU_LOG_LEVEL", "loud"),
         ("BUREAU_REQUIRE_TOTP", "maybe"),
+        ("BUREAU_SCREENINGS_PER_DAY", "0"),
+        ("BUREAU_SCREENINGS_PER_DAY", "many"),
+        ("BUREAU_SCREENINGS_PER_DAY", "1000001"),
         ("BUREAU_METRICS_TOKEN", "short"),
         ("BUREAU_METRICS_TOKEN", "with blanks in it, and long enough"),
         ("BUREAU_TRUSTED_PROXIES", "10.0.0.0/33"),

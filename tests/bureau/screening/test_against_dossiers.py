@@ -35,7 +35,7 @@ Rows = list[dict[str, Any]]
 def test_random_screenings_find_what_opened_dossiers_say(
     house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SCREENINGS_PER_DAY", 10**6)
+    monkeypatch.setattr(limits, "_screenings_per_day", 10**6)
     monkeypatch.setattr(limits, "CLIENT_PER_SECOND", 10**6)
     monkeypatch.setattr(index, "ENTERPRISES_A_SHEET", 16)
     city, chance = City(client, 1), random.Random(20261125)

@@ -72,7 +72,7 @@ def test_a_long_export_is_as_many_entries_as_it_has_pages(
 def test_an_export_spends_as_many_pages_as_its_limit_has(
     house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SCREENINGS_PER_DAY", 4)
+    monkeypatch.setattr(limits, "_screenings_per_day", 4)
     city = City(client, 1)
     city.index()
     assert city.screen(path=EXPORTS, where=EVERYONE, limit=401).status_code == 200  # three pages
