@@ -38,6 +38,7 @@ from audit.merkle import HASH_BYTES, Frontier, leaf_hash
 from audit.notes import BadNote, Checkpoint, Verifier
 from audit.trust import NO_QUORUM, Policy
 from kernel import canonical, signing
+from kernel.cells import harmless
 
 FIRST_LINE = "credit-bureau/export-proof@v1"
 MAX_LINE_BYTES = 512 * 1024
@@ -51,7 +52,6 @@ END = "proof"  # the member or cell with which the last line begins, where an ex
 _WRITTEN = re.compile(
     rb'{"index":(0|[1-9]\d*),(?:"skipped":"([0-9a-f]*)",)?"leaf_hash":"([0-9a-f]{64})","entry":(.*)}\n?'
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run (CWE-1236)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,5 +268,4 @@ def _skip(frontier: Frontier, place: int, hashes: Sequence[bytes]) -> bool:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return harmless(value if isinstance(value, str) else orjson.dumps(value).decode())

@@ -13,7 +13,7 @@ from audit import trail
 from audit.events import Event
 from bureau import coverage
 from connectors import lists
-from kernel import clock, db
+from kernel import cells, clock, db
 
 NAMES = {"loans": "有贷企业", "new_accounts": "新设企业", "policy_support": "享受金融支持政策企业"}
 
@@ -72,13 +72,8 @@ def missing(trigger: str, out: Path) -> None:
             rows, written = csv.writer(file), 0
             rows.writerow(("uscc", "name", "since"))
             for uscc, name, since in coverage.missing(tx, trigger, clock.now()):
-                rows.writerow((uscc, _harmless(name or ""), since.isoformat()))
+                rows.writerow((uscc, cells.harmless(name or ""), since.isoformat()))
                 written += 1
         detail = {"trigger": trigger, "rows": written}
         trail.append(tx, trail.Entry(type=Event.COVERAGE_LISTED, actor="counter", channel="counter", detail=detail))
     click.echo(f"{written} enterprises have not authorised; listed in {out}", err=True)
-
-
-def _harmless(text: str) -> str:
-    """No spreadsheet takes the cell for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -21,7 +21,7 @@ from bureau.disclosure_many import Page, Search, disclose_many
 from bureau.screening.columns import Snapshot
 from bureau.screening.engine import Classes, View
 from bureau.screening.terms import Node, Sort, named, parse, parse_sort, said
-from kernel import auth, clock, keys
+from kernel import auth, cells, clock, keys
 from kernel.errors import Invalid, NotPermitted
 from kernel.keys import Altered
 
@@ -30,7 +30,6 @@ MAX_ROWS = 200  # of a page; the most that one entry names
 MAX_EXPORTED = 2_000  # rows of a CSV file
 MAX_CURSOR = 32_768
 FACETS = ("REGION.CODE", "INDUSTRY.SECTION", "HONOUR.TITLE", "TAX.GRADE", "BASIC.SIZE", "BASIC.STATUS")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run (CWE-1236)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
 def _cell(value: Any) -> str:
     """A value as a cell: nothing where it is missing, `true` or `false`, a number as it is, a text made harmless."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return cells.harmless(value)
     return "" if value is None else orjson.dumps(value).decode()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from access import limits
@@ -32,13 +34,14 @@ COVERED = ((1, 2, 3, 4, 5, 6, 7), (1,), (1, 2, 4), (2, 5, 6), (1, 3, 4, 7))
 Rows = list[dict[str, Any]]
 
 
+@pytest.mark.timeout(300 + SCREENINGS)
 def test_random_screenings_find_what_opened_dossiers_say(
     house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_screenings_per_day", 10**6)
     monkeypatch.setattr(limits, "CLIENT_PER_SECOND", 10**6)
     monkeypatch.setattr(index, "ENTERPRISES_A_SHEET", 16)
-    city, chance = City(client, 1), random.Random(20261125)
+    city = City(client, 1)
     firms = list(demo_city.firms(FIRMS))
     for firm in firms[::3]:
         consent(firm.uscc, "platform", scope="collect", purposes=("pre_loan",))
@@ -50,10 +53,14 @@ def test_random_screenings_find_what_opened_dossiers_say(
     index.build()
     rows = looked_into()
     assert len(rows) > FIRMS / 2
-    for nth in range(SCREENINGS):
-        if nth % 50 == 0:
-            city.bearer = token(city.bank, ("screening:search",))
+
+    @settings(max_examples=SCREENINGS)
+    @given(st.randoms(use_true_random=False))
+    def ask(chance: random.Random) -> None:
+        city.bearer = token(city.bank, ("screening:search",))
         compare(city, rows, chance)
+
+    ask()
 
 
 def compare(city: City, rows: Rows, chance: random.Random) -> None:
