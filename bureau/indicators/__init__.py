@@ -6,13 +6,11 @@ The twelve classes and what is in them are our own proposal (requirements 1.5; G
 enterprises are known: `bureau.screening.sheets`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 
-import orjson
-
-from bureau import folios
-from bureau.indicators.facts import Facts, Record, Rule, Value
+from bureau import standing
+from bureau.indicators.facts import Facts, Rule, Value
 from bureau.indicators.kinds import CLASSES, Indicator
 from bureau.indicators.listed import listed
 from bureau.vault import Dossier
@@ -24,12 +22,7 @@ __all__ = ["ALL", "CLASSES", "Facts", "Indicator", "Rule", "Value", "compute", "
 
 def facts_of(dossier: Dossier, as_of: date) -> Facts:
     """The standing records of an opened dossier, corrections laid over."""
-    records: dict[str, Sequence[Record]] = {}
-    for regions in dossier.regions.values():
-        for dataset, _, pieces in folios.splice(regions, dossier.publication, dossier.corrections, dossier.cutoff):
-            held: list[Record] = orjson.loads(b"".join((b"[", b",".join(pieces), b"]")))
-            records[dataset] = sorted(held, key=lambda record: record["event_date"] or "")
-    return Facts(as_of, records)
+    return Facts(as_of, standing.records(dossier))
 
 
 def compute(facts: Facts) -> list[Value]:

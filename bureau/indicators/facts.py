@@ -13,9 +13,9 @@ from datetime import date
 from typing import Any
 
 from bureau import catalogue
+from bureau.standing import Record
 from consent.terms import months_before
 
-Record = Mapping[str, Any]
 Value = float | str | None
 STALE_MONTHS = 9  # of a dataset whose newest period is older the present is not known
 

@@ -16,12 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from bureau import catalogue, indicators, publications, vault
-from bureau.models import batch as batches
-from bureau.models import data_key, directory, folio, overlay, screening_build, screening_sheet, screening_version
-from bureau.models import publication as published
+from bureau import catalogue, indicators, publications, touching, vault
+from bureau.models import data_key, screening_build, screening_sheet, screening_version
 from bureau.screening.sheets import Row, Sheet, sheet_of, without
 from bureau.screening.versions import KEPT, decrypted, encrypted, heads
 from consent.models import consent as consents
@@ -248,23 +246,13 @@ def _touched(since: int, time: datetime) -> tuple[list[str], int]:
     what may be collected."""
     with db.reading() as reading:
         upto = publications.latest(reading)
-        found = {uscc for each in _touching(reading, since, upto, time - LATE) for uscc in reading.scalars(each)}
+        statements = [*touching.statements(reading, since, upto), _changed_consents(time - LATE)]
+        found = {uscc for each in statements for uscc in reading.scalars(each)}
     return sorted(found), upto
 
 
-def _touching(reading: Connection, since: int, upto: int, time: datetime) -> Iterator[Any]:
-    """Statements that name enterprises."""
-    number = batches.c.publication
-    brought = (number > since) & (number <= upto)
-    laid = or_((overlay.c.since > since) & (overlay.c.since <= upto), overlay.c.until.between(since + 1, upto))
-    shreds = published.c.number.between(since + 1, upto) & published.c.uscc.is_not(None)
-    yield select(published.c.uscc).where(shreds)
-    yield select(overlay.c.uscc).where(laid)
-    yield select(consents.c.uscc).where(consents.c.scope == "collect", consents.c.changed_at > time)
-    if reading.scalar(select(func.count()).select_from(batches).where(brought)):
-        for table in (folio, directory):
-            joined = table.join(batches, batches.c.id == table.c.batch)
-            yield select(table.c.uscc).distinct().select_from(joined).where(brought)
+def _changed_consents(time: datetime) -> Any:
+    return select(consents.c.uscc).where(consents.c.scope == "collect", consents.c.changed_at > time)
 
 
 def _portions(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
