@@ -13,7 +13,7 @@ from access.presented import BoundValidator, Validator
 from app import docs, health, metrics, openapi
 from audit import export_routes, log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
-from bureau import amendment_routes, coverage_routes, directory, source_routes
+from bureau import amendment_routes, coverage_routes, directory, discrepancy_routes, source_routes
 from bureau import pages as bureau_pages
 from bureau import routes as bureau_routes
 from bureau.screening import routes as screening_routes
@@ -34,6 +34,7 @@ BLUEPRINTS = (
     bureau_routes.blp,
     source_routes.blp,
     amendment_routes.blp,
+    discrepancy_routes.blp,
     connectors_routes.blp,
     screening_routes.blp,
     coverage_routes.blp,

@@ -71,7 +71,7 @@ MORE = {
     "show_statement": ("410",),
     "show_receipt": ("410",),
     "export_entries": ("404", "409"),
-    **dict.fromkeys(("confirm_correction", "confirm_export"), ("409",)),
+    **dict.fromkeys(("confirm_correction", "confirm_export", "explain_discrepancy"), ("409",)),
 }
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi", "show_docs", "show_docs_file")
 

@@ -7,7 +7,7 @@ from access import limits
 from app import roots
 from app.config import Settings
 from audit import trust
-from bureau import catalogue, retention, rules
+from bureau import catalogue, discrepancies, retention, rules
 from connectors import feeds, spool
 from consent import policy
 from kernel import db, signing
@@ -19,6 +19,7 @@ def open_bureau(settings: Settings) -> None:
     """Open this process's catalogue, database and keys; raises SettingError naming what is wrong."""
     catalogue.current()
     rules.current()
+    discrepancies.current()
     if settings.policy is not None:
         policy.use(settings.policy)
     policy.current()

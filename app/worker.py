@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The housekeeping process: pulls feeds on schedule and watches them, compacts dossiers, keeps the screening index
-up with deliveries, freezes reward statements, removes what retention says, and tidies away what is over: tokens,
-secrets, counters, what killed processes left in the spool."""
+and the reconciliation list up with deliveries, freezes reward statements, removes what retention says, and tidies away
+what is over: tokens, secrets, counters, what killed processes left in the spool."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from access import authorizations, client_keys, clients, limits, lockout, spent, tokens
 from app import config
 from audit import statements
-from bureau import compaction, removal
+from bureau import compaction, reconciliation, removal
 from bureau.publications import latest, turn
 from bureau.screening import index
 from connectors import pulling, spool
@@ -62,6 +62,8 @@ def work_once(swept: int = 0) -> int:
             log.info("compacted", classes=merged)
         if patched := index.patch_in_time():
             log.info("indexed", enterprises=patched)
+        if looked_at := reconciliation.catch_up(most=reconciliation.ENTERPRISES_A_ROUND):
+            log.info("reconciled", enterprises=looked_at)
     except (BureauError, DBAPIError) as error:
         log.error("housekeeping failed", error=type(error).__name__)
         return swept

@@ -39,6 +39,7 @@ class Event(StrEnum):
     FEED_RECOVERED = "feed.recovered"
     OVERLAY_LAID = "overlay.laid"
     OVERLAY_LIFTED = "overlay.lifted"
+    DISCREPANCY_EXPLAINED = "discrepancy.explained"
     ROOT_REPLACED = "root-key.replaced"
     RECORDS_REMOVED = "records.removed"
     PURPOSE_KEY_RENEWED = "purpose-key.renewed"

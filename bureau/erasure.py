@@ -4,7 +4,7 @@
     1. nothing may be on its way in: while a delivery is open, shredding is refused
     2. what goes is summed up by publication, so that `bureau verify` knows what no longer has to be there
     3. the data keys go, and with them all that was encrypted under them; then folios, overlays, rejected rows,
-       directory lines, and what the screening index holds on it
+       directory lines, and what the screening index and the reconciliation list hold on it
     4. the entries; then all of it commits together
 
 Answers given before stay on the trail by their digests; to compose one again is 410 from then on. What no
@@ -22,13 +22,22 @@ from audit import trail
 from audit.events import Event
 from bureau import overlays, vault
 from bureau.models import batch as batches
-from bureau.models import data_key, directory, folio, open_batch, overlay, rejected_row
-from bureau.publications import publish, wait_in_line
+from bureau.models import (
+    data_key,
+    directory,
+    discrepancy,
+    discrepancy_source,
+    folio,
+    open_batch,
+    overlay,
+    rejected_row,
+)
+from bureau.publications import hold, publish, wait_in_line
 from bureau.screening import index
 from bureau.sums import Held, chunks
 from kernel.errors import Conflict, NotFound
 
-TABLES = (data_key, folio, overlay, rejected_row, directory)
+TABLES = (data_key, folio, overlay, rejected_row, directory, discrepancy_source, discrepancy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,7 @@ def shred(tx: Connection, uscc: str, reason: str) -> Shredded:
     _require_quiet(tx)
     held = _sums(tx, uscc)
     laid = overlays.sums(tx, uscc)
+    hold(tx)  # what is derived beside us was written before, or will see that the enterprise is gone
     rows = {str(table.name): tx.execute(delete(table).where(table.c.uscc == uscc)).rowcount for table in TABLES}
     if not any(rows.values()):
         raise NotFound(f"the bureau holds nothing on {uscc}")

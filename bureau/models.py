@@ -186,3 +186,47 @@ screening_version = Table(
     Column("publication", Integer, nullable=False),
     Column("time", Instant, nullable=False),
 )
+
+# The reconciliation list: what sources contradict each other in. Values stand only in the records that it names.
+discrepancy = Table(
+    "discrepancy",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("uscc", String(32), nullable=False),
+    Column("fact", String(40), nullable=False),
+    Column("about", String(16), nullable=False),  # keyed fingerprint of what it is about: a key may be confidential
+    Column("told", String(16), nullable=False),  # keyed fingerprint of what the sources say
+    Column("statements", Text, nullable=False),  # JSON: [[source, item, record], …]
+    Column("state", String(12), nullable=False),  # open | explained | settled
+    Column("since", Integer, nullable=False),  # the publication as of which it was first seen
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("settled_at", Instant),  # since then the sources agree
+    Column("reason", String(400)),  # why it may stand, if it was explained, by whom and when
+    Column("explained_by", String(120)),
+    Column("explained_at", Instant),
+)
+Index("uq_discrepancy_uscc_fact_about", discrepancy.c.uscc, discrepancy.c.fact, discrepancy.c.about, unique=True)
+Index("ix_discrepancy_state_id", discrepancy.c.state, discrepancy.c.id)
+Index("ix_discrepancy_first_seen_at", discrepancy.c.first_seen_at)
+
+discrepancy_source = Table(
+    "discrepancy_source",
+    metadata,
+    Column("source", String(8), primary_key=True),
+    Column("discrepancy", String(36), ForeignKey("discrepancy.id"), primary_key=True),
+    Column("uscc", String(32), nullable=False),
+)
+Index("ix_discrepancy_source_discrepancy", discrepancy_source.c.discrepancy)
+Index("ix_discrepancy_source_uscc", discrepancy_source.c.uscc)
+
+# One row: how far the list is. All up to `publication` was looked at; up to `upto`, enterprises up to `after` were.
+reconciliation = Table(
+    "reconciliation",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("publication", Integer, nullable=False),
+    Column("upto", Integer, nullable=False),
+    Column("after", String(32), nullable=False),
+    Column("rules", String(64), nullable=False),  # a digest of the facts that were compared
+)

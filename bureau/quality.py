@@ -2,7 +2,8 @@
 """The quality of what sources deliver (征信业务管理办法 Art. 9, 条例 Art. 23): by source and month, from the receipts.
 
 `lag_days` says how old the newest fact of a delivery was when it came: the median of a month's deliveries that date
-their facts. A rejected row that was repaired since counts as rejected and as repaired.
+their facts. A rejected row that was repaired since counts as rejected and as repaired. `discrepancies` were first seen
+in the month, with the source taking part; `discrepancies_open` of them nobody has explained or settled yet.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select
 
-from bureau import rejects
+from bureau import reconciliation_list, rejects
 from bureau.models import batch as batches
 from kernel import clock
 from kernel.errors import Invalid
@@ -36,15 +37,17 @@ class Quality:
     repaired: int = 0
     repeated: int = 0
     amended: int = 0
+    discrepancies: int = 0
+    discrepancies_open: int = 0
     accepted_percent: str | None = None
     lag_days: int | None = None
-    last_received_at: str = ""
+    last_received_at: str | None = None
     reasons: dict[str, int] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
 
 
 def of_month(reading: Connection, month: str, source: str | None = None) -> list[Quality]:
-    """The quality of each source (or of one) that delivered in a month `YYYY-MM`, by its code."""
+    """The quality of each source (or of one) that delivered or was contradicted in a month `YYYY-MM`, by its code."""
     first, last = _days_of(month)
     columns = batches.c.id, batches.c.source, batches.c.received_at, batches.c.receipt, batches.c.newest
     when = batches.c.received_at >= first, batches.c.received_at < last, batches.c.publication.is_not(None)
@@ -54,7 +57,14 @@ def of_month(reading: Connection, month: str, source: str | None = None) -> list
     by_source: dict[str, list[Any]] = {}
     for row in rows:
         by_source.setdefault(row.source, []).append(row)
-    return [_summed(code, month, held, repaired) for code, held in by_source.items()]
+    listed = reconciliation_list.counts(reading, first, last)
+    for code in listed:
+        if source in (None, code):
+            by_source.setdefault(code, [])
+    told = [_summed(code, month, held, repaired) for code, held in sorted(by_source.items())]
+    for one in told:
+        one.discrepancies, one.discrepancies_open = listed.get(one.source, (0, 0))
+    return told
 
 
 def _summed(source: str, month: str, rows: Iterable[Any], repaired: dict[int, int]) -> Quality:

@@ -7,9 +7,10 @@ money is an integer of minor units of its ISO 4217 currency. There are no floats
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Value = str | int | bool | None
+Record = Mapping[str, Any]  # one as an answer shows it: id, source, event_date, received_at, items, raw
 
 
 class Row(NamedTuple):

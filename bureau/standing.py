@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The standing records of an opened dossier as values: what stands as of its publication, corrections laid over."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import orjson
 
 from bureau import folios
+from bureau.records import Record
 from bureau.vault import Dossier
-
-Record = Mapping[str, Any]
 
 
 def records(dossier: Dossier, datasets: Collection[str] | None = None) -> dict[str, Sequence[Record]]:

@@ -58,13 +58,17 @@ class SourceQualitySchema(Schema):
     repaired = fields.Integer(required=True, metadata={"description": "of the rejected, those taken since"})
     repeated = fields.Integer(required=True)
     amended = fields.Integer(required=True)
+    discrepancies = fields.Integer(
+        required=True, metadata={"description": "first seen in the month: another source, or record, says otherwise"}
+    )
+    discrepancies_open = fields.Integer(required=True)
     accepted_percent = fields.String(required=True, allow_none=True)
     lag_days = fields.Integer(
         required=True,
         allow_none=True,
         metadata={"description": "how old a delivery's newest fact was when it came: the month's median"},
     )
-    last_received_at = fields.String(required=True)
+    last_received_at = fields.String(required=True, allow_none=True)
     reasons = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     warnings = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 

@@ -17,6 +17,7 @@ PLACES = {
     "making": ("demo", "init", "up", "upgrade"),
     "parties": ("client", "institution"),
     "people": ("person",),
+    "reconcile": ("reconcile",),
     "records": ("record",),
     "rejects": ("quality", "rejects"),
     "rewards": ("rewards",),

@@ -106,5 +106,6 @@ def show_quality(month: str, source: str | None, as_json: bool) -> None:
     for one in [] if as_json else told:
         click.echo(f"{one.source}  {one.batches} batches, {one.rows} rows, {one.accepted_percent or '-'} % accepted,")
         click.echo(
-            f"     {one.rejected} rejected {one.reasons or ''}, {one.repaired} repaired, {one.lag_days} days old"
+            f"     {one.rejected} rejected {one.reasons or ''}, {one.repaired} repaired, {one.lag_days} days old,"
+            f" {one.discrepancies} discrepancies ({one.discrepancies_open} open)"
         )

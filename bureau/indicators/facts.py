@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from bureau import catalogue
-from bureau.standing import Record
+from bureau.records import Record
 from consent.terms import months_before
 
 Value = float | str | None

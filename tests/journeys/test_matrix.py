@@ -24,7 +24,7 @@ from access.people import Newcomer
 from app import counter
 from app.application import create_app
 from audit.models import export_request, reward_correction
-from bureau import amendments, catalogue
+from bureau import amendments, catalogue, reconciliation, reconciliation_list
 from bureau.folios import Correction
 from bureau.screening import index as screening_index
 from connectors import webhooks
@@ -295,6 +295,20 @@ def lifting(stage: Stage, caller: Caller) -> Sent:
     return Sent({"uscc": stage.uscc, "overlay_id": laid}, {"reason": "why"})
 
 
+def contradicted(json: Any = None) -> Callable[[Stage, Caller], Sent]:
+    """A discrepancy between two sources, and what is sent about it."""
+
+    def send(stage: Stage, caller: Caller) -> Sent:
+        uscc = factories.new_uscc()
+        for source, name in (("S01", "演示甲公司"), ("S02", "演示乙公司")):
+            factories.deliver([factories.registration(1, uscc, name)], source=source)
+        reconciliation.catch_up()
+        ((listed, *_), _) = reconciliation_list.page({"uscc": uscc}, None, 1)
+        return Sent({"discrepancy_id": listed["discrepancy"]}, json)
+
+    return send
+
+
 HEARERS = frozenset({"bank:consent:read", "other-bank:consent:read"})
 HEARER = of_bank("consent:read")
 
@@ -404,6 +418,9 @@ OWNERSHIP: dict[str, Row] = {
         200,
         send=lambda stage, caller: Sent({"uscc": stage.uscc, "record_id": delivered(stage)}),
     ),
+    "GET /v1/discrepancies": Row(ADMIN, 200),
+    "GET /v1/discrepancies/<discrepancy_id>": Row(ADMIN, 200, send=contradicted()),
+    "POST /v1/discrepancies/<discrepancy_id>/explain": Row(ADMIN, 200, send=contradicted({"reason": "why"})),
     "POST /v1/batches/<batch_id>/repairs": Row(frozenset({"source"}), 201, send=repairing),
     "GET /v1/source-quality": Row(ADMIN, 200, send=lambda *_: Sent(query={"month": "2026-01"})),
     "GET /v1/source-quality/own": Row(frozenset({"source"}), 200, send=lambda *_: Sent(query={"month": "2026-01"})),
