@@ -14,7 +14,7 @@ import orjson
 
 from audit import exported, rewards
 from audit.notes import BadNote, Verifier
-from audit.rewards import Tariff
+from audit.rewards import Part, Tariff
 from audit.trust import NO_QUORUM, Policy
 from kernel import canonical, signing
 
@@ -66,10 +66,11 @@ def _signed(content: bytes, public: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _counted(document: dict[str, Any], taken: Path) -> dict[str, Any]:
-    def leaves() -> Iterable[tuple[int, dict[str, Any]]]:
-        return rewards.read((line.place, line.content) for _, line in exported.read(_lines(taken)) if line.content)
+    def parts() -> Iterable[Part]:
+        leaves = ((line.place, line.content) for _, line in exported.read(_lines(taken)) if line.content)
+        return rewards.in_parts(document["year"], rewards.read(leaves))
 
-    tally = rewards.tallied(document["year"], leaves)
+    tally = rewards.tallied(document["year"], parts)
     tariff = Tariff(document["tariff"], document["rate_fen"], document["cap_fen"])
     places = {"leaf_from": tally.leaf_from, "leaf_to": tally.leaf_to} if tally.leaf_from is not None else {}
     return rewards.stated(tally, tariff) | places

@@ -6,10 +6,11 @@ their range and the root that vouches for them: whoever has an export of that ra
 """
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +23,9 @@ from kernel.errors import SettingError
 TARIFFS = Path(__file__).parent / "rewards.toml"
 DAYS_REMEMBERED = 7  # entries are sealed in order but for seconds; what comes later is settled in a second reading
 DIMENSIONS = ("institution", "product", "purpose", "month")
-_COUNTED = ("type", "time", "detail", "institution", "institution_name", "uscc", "product", "purpose", "billable")
+LEAVES_OF_A_PART = 1_000
 _ANSWERED, _CORRECTED = Event.QUERY_ANSWERED.value, Event.REWARD_CORRECTED.value
-Leaves = Callable[[], Iterable[tuple[int, dict[str, Any]]]]  # each call reads them anew: index and document
+Group = tuple[Any, ...]  # by DIMENSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,19 @@ class Count:
 
 
 @dataclass(slots=True)
+class Part:
+    """What some leaves in a row tell of a year: little, so that it may go from one process to another."""
+
+    leaf_from: int | None = None
+    leaf_to: int = 0  # one beyond the last
+    corrections: int = 0
+    corrected: int = 0  # what they add to the billable ones, or take from them
+    queries: dict[Group, int] = field(default_factory=dict)
+    names: dict[Group, str | None] = field(default_factory=dict)  # of its institution
+    billable: dict[tuple[Group, date], list[str]] = field(default_factory=dict)  # enterprises, each once a day
+
+
+@dataclass(slots=True)
 class Tally:
     """What was counted so far of a year."""
 
@@ -52,13 +66,12 @@ class Tally:
     leaf_from: int | None = None
     leaf_to: int = 0  # one beyond the last
     corrections: int = 0
-    corrected: int = 0  # what they add to the billable ones, or take from them
-    groups: dict[tuple[Any, ...], Count] = field(default_factory=dict)  # by DIMENSIONS
+    corrected: int = 0
+    groups: dict[Group, Count] = field(default_factory=dict)
     names: dict[str, str | None] = field(default_factory=dict)  # of institutions, as the newest month calls them
-    _seen: dict[date, set[tuple[Any, ...]]] = field(default_factory=dict)
+    _seen: dict[date, dict[Group, set[str]]] = field(default_factory=dict)
     _forgotten: date = date.min
-    _late: dict[int, Count] = field(default_factory=dict)
-    _late_days: set[date] = field(default_factory=set)
+    _late: set[tuple[int | None, Group, date]] = field(default_factory=set)  # where the part began
 
     @property
     def queries(self) -> int:
@@ -69,33 +82,33 @@ class Tally:
         """The billable ones, corrections included."""
         return max(0, sum(count.billable for count in self.groups.values()) + self.corrected)
 
-    def count(self, index: int, document: dict[str, Any]) -> None:
-        """Count one leaf: entries of other years and of other kinds are passed over."""
-        kind, time = document["type"], _time_of(document["time"][:13])
-        if kind == _CORRECTED and document["detail"]["year"] == self.year:
-            self.corrections += 1
-            self.corrected += document["detail"]["billable"]
-        elif time.year != self.year:
-            return
+    def add(self, part: Part) -> None:
+        """Count a part in; parts come in the order of their leaves."""
         if self.leaf_from is None:
-            self.leaf_from = index
-        self.leaf_to = index + 1
-        if time.year == self.year and is_query(document):
-            group = self._group(time.month, document)
-            group.queries += 1
-            if document["billable"]:
-                self._count_once(index, time.day, _once(document), group)
+            self.leaf_from = part.leaf_from
+        self.leaf_to = max(self.leaf_to, part.leaf_to)
+        self.corrections += part.corrections
+        self.corrected += part.corrected
+        for group, queries in part.queries.items():
+            if group not in self.groups:
+                self.groups[group] = Count()
+                self.names[str(group[0])] = part.names[group]
+            self.groups[group].queries += queries
+        for (group, day), asked in part.billable.items():
+            seen = self._seen_on(day)
+            if seen is None:
+                self._late.add((part.leaf_from, group, day))
+            else:
+                self.groups[group].billable += _new_in(seen, group, asked)
 
-    def settle(self, leaves: Iterable[tuple[int, dict[str, Any]]]) -> None:
+    def settle(self, parts: Iterable[Part]) -> None:
         """Count what came when its day was forgotten, by reading those days once more."""
-        seen: dict[date, set[tuple[Any, ...]]] = {day: set() for day in self._late_days}
-        for index, document in leaves:
-            day = _time_of(document["time"][:13]).day
-            if day in seen and is_query(document) and document["billable"]:
-                once = _once(document)
-                if index in self._late and once not in seen[day]:
-                    self._late[index].billable += 1
-                seen[day].add(once)
+        seen: dict[date, dict[Group, set[str]]] = {day: {} for _, _, day in self._late}
+        for part in parts:
+            for (group, day), asked in part.billable.items():
+                if day in seen:
+                    new = _new_in(seen[day], group, asked)
+                    self.groups[group].billable += new if (part.leaf_from, group, day) in self._late else 0
 
     @property
     def is_settled(self) -> bool:
@@ -114,49 +127,66 @@ class Tally:
             for value, total in sorted(found.items())
         }
 
-    def _group(self, month: str, document: dict[str, Any]) -> Count:
-        get = document.get
-        key = get("institution"), get("product"), get("purpose"), month
-        group = self.groups.get(key)
-        if group is None:
-            group = self.groups[key] = Count()
-            self.names[str(key[0])] = get("institution_name")
-        return group
-
-    def _count_once(self, index: int, day: date, once: tuple[Any, ...], group: Count) -> None:
-        today = self._seen.get(day)
-        if today is None:
+    def _seen_on(self, day: date) -> dict[Group, set[str]] | None:
+        """What was asked on a day so far; None where the day is forgotten."""
+        if day not in self._seen:
             if day <= self._forgotten:
-                self._late[index] = group
-                self._late_days.add(day)
-                return
-            today = self._seen[day] = set()
+                return None
+            self._seen[day] = {}
             if len(self._seen) > DAYS_REMEMBERED:
                 self._forgotten = max(self._forgotten, min(self._seen))
                 del self._seen[min(self._seen)]
-        if once not in today:
-            today.add(once)
-            group.billable += 1
+        return self._seen.get(day)
 
 
-def tallied(year: int, leaves: Leaves) -> Tally:
-    """Fold leaves, in their order, into a tally. Memory: DAYS_REMEMBERED days of a year, whatever it holds."""
-    tally = Tally(year)
-    for index, document in leaves():
-        tally.count(index, document)
-    if not tally.is_settled:
-        tally.settle(leaves())
-    return tally
-
-
-def read(leaves: Iterable[tuple[int, bytes]]) -> Iterable[tuple[int, dict[str, Any]]]:
+def read(leaves: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Leaves with their documents, from their bytes."""
     return ((index, orjson.loads(content)) for index, content in leaves)
 
 
-def told(document: dict[str, Any]) -> dict[str, Any]:
-    """Of a document what is counted by, and nothing else: it may have to go from one process to another."""
-    return {name: document[name] for name in _COUNTED if name in document}
+def folded(year: int, leaves: Iterable[tuple[int, dict[str, Any]]]) -> Part:
+    """What leaves (index and document) tell of a year: entries of other years and of other kinds are passed over."""
+    part, once = Part(), set[tuple[Any, ...]]()
+    for index, document in leaves:
+        kind, time = document["type"], _time_of(document["time"][:13])
+        if kind == _CORRECTED and document["detail"]["year"] == year:
+            part.corrections += 1
+            part.corrected += document["detail"]["billable"]
+        elif time.year != year:
+            continue
+        if part.leaf_from is None:
+            part.leaf_from = index
+        part.leaf_to = index + 1
+        if time.year == year and is_query(document):
+            group = document.get("institution"), document.get("product"), document.get("purpose"), time.month
+            if group not in part.queries:
+                part.queries[group], part.names[group] = 0, document.get("institution_name")
+            part.queries[group] += 1
+            asked = time.day, *_once(document)
+            if document["billable"] and asked not in once:
+                once.add(asked)
+                part.billable.setdefault((group, time.day), []).append(str(document.get("uscc")))
+    return part
+
+
+def in_parts(year: int, leaves: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[Part]:
+    """The same of any number of leaves, LEAVES_OF_A_PART at a time."""
+    some = iter(leaves)
+    while first := next(some, None):
+        yield folded(year, chain((first,), islice(some, LEAVES_OF_A_PART - 1)))
+
+
+def tallied(year: int, parts: Callable[[], Iterable[Part]]) -> Tally:
+    """Fold parts, in their order, into a tally; each call of `parts` reads the same ones anew.
+
+    Memory: DAYS_REMEMBERED days of a year, whatever it holds.
+    """
+    tally = Tally(year)
+    for part in parts():
+        tally.add(part)
+    if not tally.is_settled:
+        tally.settle(parts())
+    return tally
 
 
 def is_query(document: dict[str, Any]) -> bool:
@@ -199,6 +229,14 @@ def tariff_of(year: int) -> Tariff:
 def _once(document: dict[str, Any]) -> tuple[Any, ...]:
     """What is rewarded once a day."""
     return document.get("institution"), document.get("uscc"), document.get("product")
+
+
+def _new_in(seen: dict[Group, set[str]], group: Group, asked: list[str]) -> int:
+    """How many enterprises were not yet asked about by the group's institution for its product; now they were."""
+    enterprises = seen.setdefault(group[:2], set())
+    before = len(enterprises)
+    enterprises.update(asked)
+    return len(enterprises) - before
 
 
 class _Time(NamedTuple):

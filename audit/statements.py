@@ -25,13 +25,12 @@ from audit.growth import Fault
 from audit.models import entry as entries
 from audit.models import leaf as leaves
 from audit.models import reward_statement as kept
-from audit.rewards import Tally, Tariff
+from audit.rewards import Part, Tally, Tariff
 from kernel import canonical, clock, db, ids, signing
 from kernel.errors import Conflict, Gone, Unavailable
 from kernel.idempotency import settle
 from kernel.prepared import Prepared
 
-LEAVES_AT_ONCE = 1_000
 MARGIN = timedelta(days=1)
 SETTLES_IN = timedelta(hours=1)  # after the year: what was under way at midnight is committed and sealed by then
 
@@ -170,7 +169,7 @@ def _counted(tx: Connection, year: int, tariff: Tariff) -> dict[str, Any]:
     head = log.head(tx)
     size = head.size if head else 0
     first, last = _bounds(tx, year, size)
-    tally = rewards.tallied(year, lambda: _documents(tx, first, last))
+    tally = rewards.tallied(year, lambda: _parts(tx, year, first, last))
     # Of a year without entries the whole log is the range: anyone can see that nothing in it counts.
     leaf_from, leaf_to = (tally.leaf_from, tally.leaf_to) if tally.leaf_from is not None else (0, size)
     root = log.root_at(tx, leaf_to).hex() if leaf_to else None
@@ -202,21 +201,23 @@ def _around(year: int) -> tuple[datetime, datetime]:
     return begin - MARGIN, end + MARGIN
 
 
-def _documents(tx: Connection, first: int, last: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What counts of leaves first … last - 1, in their order, from the bytes of the trail."""
-    ranges = ((at, min(last, at + LEAVES_AT_ONCE)) for at in range(first, last, LEAVES_AT_ONCE))
+def _parts(tx: Connection, year: int, first: int, last: int) -> Iterator[Part]:
+    """What leaves first … last - 1 tell of a year, in their order, from the bytes of the trail."""
+    step = rewards.LEAVES_OF_A_PART
+    ranges = ((at, min(last, at + step)) for at in range(first, last, step))
     # A server has other things to do with its processes, and others who wait.
-    pages = apart.in_order(_page, tx, ranges, last - first if apart.is_alone() else 0)
-    return (each for page in pages for each in page)
+    return apart.in_order(partial(_part, year), tx, ranges, last - first if apart.is_alone() else 0)
 
 
-def _page(tx: Connection, first: int, last: int) -> list[tuple[int, dict[str, Any]]]:
-    found = []
+def _part(year: int, tx: Connection, first: int, last: int) -> Part:
+    return rewards.folded(year, rewards.read(_kept(tx, first, last)))
+
+
+def _kept(tx: Connection, first: int, last: int) -> Iterator[tuple[int, bytes]]:
     for place, content in _PAGE.all(tx, {"first": first, "last": last}):
         if content is None:
             raise Gone(f"leaf {place} is past its retention: only a year that is all there is counted")
-        found.append((place, rewards.told(orjson.loads(content))))
-    return found
+        yield place, content
 
 
 def _checked(tx: Connection, row: Any, public: list[dict[str, Any]]) -> str | None:
@@ -236,6 +237,6 @@ _PAGE = Prepared(
     .select_from(leaves.join(entries, entries.c.id == leaves.c.entry))
     .where(leaves.c.index >= bindparam("first"), leaves.c.index < bindparam("last"))
     .order_by(leaves.c.index)
-    .limit(LEAVES_AT_ONCE)
+    .limit(rewards.LEAVES_OF_A_PART)
 )
 _CORRECTED = trail.facet_of({"type": Event.REWARD_CORRECTED})

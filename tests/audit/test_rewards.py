@@ -114,14 +114,18 @@ times = st.integers(0, 30 * 24).map(lambda hours: NOON + timedelta(hours=hours))
 events = st.lists(st.tuples(times, st.sampled_from("uvw"), st.sampled_from("ij"), st.booleans()), max_size=40)
 
 
-@given(events)
-def test_the_fold_is_the_naive_count_in_whatever_order(found: list[tuple[datetime, str, str, bool]]) -> None:
+@pytest.mark.parametrize("together", [1, 3, rewards.LEAVES_OF_A_PART])
+@given(found=events)
+def test_the_fold_is_the_naive_count_in_whatever_order(
+    together: int, found: list[tuple[datetime, str, str, bool]]
+) -> None:
     lines = []
     for index, (time, uscc, institution, billable) in enumerate(found):
         entry = {"time": clock.rfc3339(time), "type": "query.answered", "uscc": uscc, "institution": institution}
         entry |= {"product": "records", "purpose": "pre_loan", "billable": billable}  # type: ignore[dict-item]
         lines.append((index, canonical.encode(entry)))
-    tally = rewards.tallied(2026, lambda: rewards.read(lines))
+    parts = [rewards.folded(2026, rewards.read(lines[at : at + together])) for at in range(0, len(lines), together)]
+    tally = rewards.tallied(2026, lambda: parts)
     told = [b'{"entry":%b}' % line for _, line in lines]
     assert (tally.queries, tally.billable) == naive(told, 2026)
 

@@ -67,7 +67,7 @@ def test_several_processes_count_what_one_counts(open_house: House, monkeypatch:
         alone = statements.statement(reading, 2026)
         monkeypatch.setattr(apart, "WORTH_IT", 1)
         monkeypatch.setattr(apart, "is_alone", lambda: True)
-        monkeypatch.setattr(statements, "LEAVES_AT_ONCE", 16)
+        monkeypatch.setattr(rewards, "LEAVES_OF_A_PART", 16)
         assert statements.statement(reading, 2026) == alone
     assert (alone["queries"], alone["billable"]) == (100, 40)
 
