@@ -26,7 +26,10 @@ Ranges = Iterable[tuple[int, int]]
 
 
 def in_order(look: Look[T], tx: Connection, ranges: Ranges, leaves: int) -> Iterator[T]:
-    """What `look` (a module's own function, or a partial one) says of each range, in their order; `leaves` is what they have together."""
+    """What `look` says of each range, in their order; `leaves` is what they have together.
+
+    `look` is a module's own function, or a partial one: it must find its way to another process.
+    """
     processes, bound = min(os.cpu_count() or 1, MOST_PROCESSES), db.current()
     if leaves < WORTH_IT or processes < 2 or not isinstance(bound, Engine):
         yield from (look(tx, *each) for each in ranges)
