@@ -34,7 +34,6 @@ COVERED = ((1, 2, 3, 4, 5, 6, 7), (1,), (1, 2, 4), (2, 5, 6), (1, 3, 4, 7))
 Rows = list[dict[str, Any]]
 
 
-@pytest.mark.timeout(300 + SCREENINGS)
 def test_random_screenings_find_what_opened_dossiers_say(
     house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
