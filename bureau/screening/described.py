@@ -105,4 +105,4 @@ def _of_groups(known: Numbers, words: Sequence[str], missing: int) -> dict[str, 
 
 
 def _said(each: indicators.Indicator, value: Any) -> Any:
-    return date.fromordinal(int(value)).isoformat() if each.type == "date" else float(value)
+    return date.fromordinal(int(value)).isoformat() if each.type == "date" else round(float(value), 4)

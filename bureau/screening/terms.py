@@ -2,9 +2,11 @@
 """The conditions of a screening, read and checked: each fault names its path, the field and what is allowed. Pure."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from typing import Any
 
 import orjson
@@ -22,6 +24,7 @@ MAX_TEXT = 64
 GROUPS = ("all", "any")
 ORDERED = ("gte", "gt", "lte", "lt", "between", "top_percent")
 OPERATORS = ("eq", "ne", "in", *ORDERED, "prefix", "missing")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 ALLOWED = {
     "number": ("eq", "ne", "in", *ORDERED, "missing"),
     "integer": ("eq", "ne", "in", *ORDERED, "missing"),
@@ -84,6 +87,8 @@ def parse(where: Any) -> Node:
             count("groups", MAX_GROUPS, path)
             _only(found, {"not"}, path)
             return Group("not", (node(found["not"], f"{path}/not", depth + 1),))
+        if "indicator" not in found:
+            raise _fault(path, "must have an indicator and an operator, or be a group all, any or not")
         count("conditions", MAX_CONDITIONS, path)
         return _condition(found, path)
 
@@ -158,7 +163,9 @@ def _value(given: Any, operator: str, kind: str, path: str) -> Any:
 def _known(code: Any, path: str) -> indicators.Indicator:
     found = indicators.ALL.get(code) if isinstance(code, str) else None
     if found is None:
-        raise _fault(f"{path}/indicator", "unknown indicator: GET /v1/indicators lists them")
+        near = get_close_matches(code.upper()[:MAX_TEXT], indicators.ALL, 3) if isinstance(code, str) else ()
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise _fault(f"{path}/indicator", f"unknown indicator: GET /v1/indicators lists them{meant}")
     return found
 
 
@@ -181,9 +188,11 @@ def _flag(given: Any, path: str) -> float:
 
 def _day(given: Any, path: str) -> float:
     try:
-        return float(date.fromisoformat(given).toordinal())
+        if _DAY.fullmatch(given):
+            return float(date.fromisoformat(given).toordinal())
     except (TypeError, ValueError):
-        raise _fault(path, "must be a day such as 2026-11-24") from None
+        pass
+    raise _fault(path, "must be a day such as 2026-11-24")
 
 
 def _text(given: Any, path: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-READY_WITHIN_S = 30
+READY_WITHIN_S = 120
 STOP_WITHIN_S = 15
 BUREAU = str(Path(sys.executable).with_name("bureau"))
 _MARK = "BUREAU_TEST_MARK"

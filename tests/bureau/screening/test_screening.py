@@ -164,6 +164,19 @@ def test_a_screening_finds_what_a_look_at_each_enterprise_finds(
     assert shown_rows == expected
 
 
+NO_DAYS = (
+    "yesterday",
+    "20260101",
+    "2026-W01-1",
+    "2026-1-1",
+    "2026-02-30",
+    "２０２６-01-01",
+    " 2026-01-01",
+    20260101,
+    None,
+)
+
+
 @pytest.mark.parametrize(
     ("where", "path"),
     [
@@ -175,7 +188,10 @@ def test_a_screening_finds_what_a_look_at_each_enterprise_finds(
         ({"indicator": "BASIC.AGE_YEARS", "gte": True}, "where/gte"),
         ({"indicator": "BASIC.AGE_YEARS", "gte": 3, "lte": 4}, "where"),
         ({"indicator": "BASIC.AGE_YEARS", "top_percent": 0}, "where/top_percent"),
-        ({"indicator": "BASIC.FOUNDED", "gte": "yesterday"}, "where/gte"),
+        *(({"indicator": "BASIC.FOUNDED", "gte": day}, "where/gte") for day in NO_DAYS),
+        ({}, "where"),
+        ({"eq": 1}, "where"),
+        ({"indicator": ["BASIC.AGE_YEARS"], "eq": 1}, "where/indicator"),
         ({"all": {}}, "where/all"),
         ("", "where"),
     ],
@@ -184,6 +200,12 @@ def test_a_fault_names_its_path(where: Any, path: str) -> None:
     with pytest.raises(Invalid) as raised:
         parse(where)
     assert list(raised.value.extra["errors"]) == [path]  # type: ignore[call-overload]
+
+
+def test_an_indicator_that_is_nearly_right_is_told_so() -> None:
+    for wrong in ("BASIC.AGE_YEAR", "basic.age_years", "BASIC_AGE_YEARS"):
+        with pytest.raises(Invalid, match=r"did you mean BASIC\.AGE_YEARS"):
+            parse({"indicator": wrong, "eq": 1})
 
 
 def test_groups_are_nested_only_so_deep() -> None:
