@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -17,11 +18,11 @@ from access import clients, institutions, people, sources
 from access.institutions import Terms
 from access.lifecycle import COUNTER
 from access.models import institution as institution_table
-from app import city
+from app import city, departments
 from app.city import Firm
 from app.config import Settings
 from audit import trail
-from bureau import catalogue, compaction, coverage, intake
+from bureau import catalogue, compaction, coverage
 from bureau.screening import index
 from consent import consents
 from consent.question import CLASSES, PRODUCTS, PURPOSES
@@ -49,9 +50,12 @@ def require_whole(settings: Settings) -> None:
         )
 
 
-def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lambda rows: None) -> dict[str, Any]:
+def fill(
+    settings: Settings, enterprises: int, files: Path | None = None, tell: Callable[[int], None] = lambda rows: None
+) -> dict[str, Any]:
     """Fill an empty bureau; returns the credentials, which are also kept in BUREAU_HOME/demo.json (0600).
 
+    The departments' feeds are laid into BUREAU_HOME/feeds, their files taken in, and kept in `files` where it is given.
     Raises SettingError where the bureau is not empty.
     """
     if not is_empty():
@@ -64,7 +68,8 @@ def fill(settings: Settings, enterprises: int, tell: Callable[[int], None] = lam
     collecting = [firm for place, firm in enumerate(firms) if not _withholds(place)]
     _consents([Grant(firm.uscc, "collect", "platform", CLASSES, PRODUCTS, PURPOSES) for firm in collecting])
     _trigger_sets(firms)
-    _deliveries(firms, tell)
+    departments.lay(settings.feeds_folder)
+    departments.deliver(enterprises, files, settings.home, tell)
     _consents([Grant(firm.uscc, "query", bank, CLASSES, PRODUCTS, ("screening",)) for firm in firms[1 : SCREENED + 1]])
     (consent_id,) = _consents([Grant(firms[0].uscc, "query", bank, CLASSES, ("records",), ("pre_loan",))])
     compaction.sweep()
@@ -142,10 +147,3 @@ def _consents(given: Sequence[Grant]) -> list[str]:
         with trail.recording() as tx:
             ids += [consents.grant(tx, one, consents.Act("counter", channel="counter")).id for one in some]
     return ids
-
-
-def _deliveries(firms: Sequence[Firm], tell: Callable[[int], None]) -> None:
-    done = 0
-    for batch in city.batches(firms, supplies=city.WHOLE):
-        done += intake.receive(batch).rows
-        tell(done)

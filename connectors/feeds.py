@@ -50,6 +50,7 @@ from kernel import clock
 from kernel.errors import Conflict, NotFound, NotPermitted, SettingError
 
 SHIPPED = Path(__file__).with_name("feeds")
+DEMO = SHIPPED / "demo"  # those of the demo city: patterns for others, in use only where they are copied
 BASES = frozenset({"public", "department", "consent", "lender"})
 _PREFIX = re.compile(r"[0-9A-HJ-NPQRTUWXY]{1,18}")
 
@@ -169,7 +170,7 @@ def _feed(table: dict[str, Any], file: Path) -> Feed:
     if feed != file.stem or not SLUG.fullmatch(feed):
         raise SettingError(f"{where}feed: expected the file's name, such as `tax-payments`, not {feed!r}")
     known = catalogue.current()
-    source = choice(table, where, "source", known.sources)
+    source = choice(table, where, "source", {*known.sources, *catalogue.UNLISTED_SOURCES})
     dataset = known.datasets[choice(table, where, "dataset", known.datasets)]
     if source not in dataset.sources:
         raise SettingError(f"{where}source: {dataset.code} is supplied by {', '.join(dataset.sources)}")

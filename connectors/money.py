@@ -82,6 +82,20 @@ def is_unit(unit: str) -> bool:
     return _denomination("", unit) is not None
 
 
+def unit_currency(unit: str) -> str | None:
+    """The currency that a unit names; None where it is a scale alone, or no unit."""
+    denomination = _denomination("", unit)
+    return denomination[1] if denomination else None
+
+
+def minor_digits(unit: str, currency: str) -> int:
+    """How many digits lie between a unit of this currency and its minor unit: 6 for 万元, 2 for 元."""
+    denomination = _denomination("", unit)
+    if denomination is None:
+        raise SettingError(f"{unit!r} is no unit of money")
+    return denomination[0] + currencies().digits[currency]
+
+
 @cache
 def currencies() -> Currencies:
     """Read `currencies.csv` once. Raises `SettingError` naming the line that is broken or ambiguous."""
@@ -106,6 +120,7 @@ def read_currencies(file: Path) -> Currencies:
     return Currencies(digits, codes)
 
 
+@lru_cache(maxsize=4096)
 def _denomination(before: str, after: str) -> tuple[int, str | None] | None:
     """What the words around a number say: power of ten, currency if one is named; None if unsure."""
     if after.count("(") != after.count(")"):

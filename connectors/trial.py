@@ -22,10 +22,10 @@ class _Everything:
 
 
 def check(feed: Feed, sample: Path) -> dict[str, Any]:
-    """`{"feed", "rows", "accepted", "rejected", "reasons", "warnings", "items"}` of a sample file.
+    """`{"feed", "rows", "accepted", "rejected", "reasons", "warnings", "event_date", "items"}` of a sample file.
 
-    `reasons` and `warnings`: each with its count and the numbers of the first rows; `items`: how many accepted rows
-    fill it, and the first one's value. Raises what `feeds.pull` raises.
+    `reasons` and `warnings`: each with its count and the numbers of the first rows; `items` and `event_date`: the
+    column it comes from, how many accepted rows fill it, and the first one's value. Raises what `feeds.pull` raises.
     """
     batch, known = feeds.pull(feed, sample), catalogue.current()
     reasons, warnings = Counter[str](), Counter[str]()
@@ -43,11 +43,15 @@ def check(feed: Feed, sample: Path) -> dict[str, Any]:
                 places[each].append(row.number)
         if not isinstance(judged, Rejected):
             accepted += 1
-            for item, value in judged.items.items():
+            for item, value in (*judged.items.items(), (catalogue.EVENT_DATE, judged.row.event_date)):
                 if value is not None:
                     filled[item] += 1
                     first.setdefault(item, value)
-    dataset = known.datasets[feed.dataset]
+    dataset, columns = known.datasets[feed.dataset], _columns(feed)
+
+    def shown(item: str) -> dict[str, Any]:
+        return {"column": columns.get(item), "filled": filled[item], "example": first.get(item)}
+
     return {
         "feed": feed.feed,
         "rows": rows,
@@ -55,8 +59,14 @@ def check(feed: Feed, sample: Path) -> dict[str, Any]:
         "rejected": rows - accepted,
         "reasons": {each: {"count": count, "rows": places[each]} for each, count in sorted(reasons.items())},
         "warnings": {each: {"count": count, "rows": places[each]} for each, count in sorted(warnings.items())},
-        "items": {
-            item.code: {"name": item.name_zh, "filled": filled[item.code], "example": first.get(item.code)}
-            for item in dataset.items
-        },
+        "event_date": shown(catalogue.EVENT_DATE),
+        "items": {item.code: {"name": item.name_zh, **shown(item.code)} for item in dataset.items},
     }
+
+
+def _columns(feed: Feed) -> dict[str, str]:
+    """Item → the column that fills it: what defaults, division and currencies fill has none."""
+    translation = feed.translation
+    columns = {column.item: column.name for column in translation.columns}
+    event = columns.get(translation.event_item or "", translation.event_column)
+    return columns | ({catalogue.EVENT_DATE: event} if event else {})

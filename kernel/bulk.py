@@ -60,7 +60,7 @@ def joined(tx: Connection, column: ColumnElement[bytes], *where: ColumnElement[b
     if tx.dialect.name == "postgresql":
         whole = select(func.string_agg(column, cast(b"", LargeBinary))).where(*where)
         return tx.scalar(whole) or b""
-    return b"".join(tx.scalars(select(column).where(*where)))
+    return bytes.fromhex(tx.scalar(select(func.group_concat(func.hex(column), "")).where(*where)) or "")
 
 
 def _width(column: Any) -> int:

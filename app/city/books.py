@@ -22,6 +22,7 @@ from app.city.series import (
 CURRENT_ASSETS = {"02": 10, "03": 30, "05": 20, "06": 20, "07": 140}
 FIXED_ASSETS = {"09": 20, "10": 280, "11": 20, "12": 40}
 CASH, RECEIVABLES = 100, 190
+OF_ONE_TAX = ("C2.05.09", "C2.05.10", "C2.05.11", "C2.05.12", "C2.05.13")  # what only the one or the other tax has
 # What is owed beside loans, in permille of it; the rest is 其他应付款.
 PAYABLES = {"17": 100, "18": 450, "19": 120, "20": 80, "21": 50}
 
@@ -31,13 +32,11 @@ def tax(firm: Firm, month: Month) -> Facts:
     sales = revenue(firm, month)
     output, deducted, due, refund = _vat(firm, sales)
     items = _declared(firm, month, "增值税", sales, due)
-    items |= {"C2.05.09": output, "C2.05.10": deducted, "C2.05.12": refund}
-    yield month.first, items
+    yield month.first, items | {"C2.05.09": output, "C2.05.10": deducted, "C2.05.12": refund}
     if month.number % 3 == 0:
         statement = income(firm, month, 3)
         items = _declared(firm, month, "企业所得税", statement["01"], statement["15"])
-        items |= {"C2.05.11": max(0, statement["14"]), "C2.05.13": statement["06"]}
-        yield _quarter(month), items
+        yield _quarter(month), items | {"C2.05.11": max(0, statement["14"]), "C2.05.13": statement["06"]}
 
 
 def _vat(firm: Firm, sales: int) -> tuple[int, int, int, int]:
@@ -58,6 +57,7 @@ def _declared(firm: Firm, month: Month, kind: str, sales: int, due: int) -> Item
         "C2.05.06": month.paid if paid else None,
         "C2.05.07": 0,
         "C2.05.08": 0,
+        **dict.fromkeys(OF_ONE_TAX),
     }
 
 
@@ -164,9 +164,13 @@ def annual_report(firm: Firm, december: Month) -> Facts:
         {
             "C1.06.01": december.year,
             "C1.06.02": f"{december.year + 1}-{3 + firm.key % 4:02d}-{1 + firm.key % 28:02d}",
+            "C1.06.03": f"江苏省苏州市{firm.district_name}演示路{1 + firm.key % 999}号",
+            "C1.06.04": f"demo{firm.key % 10**6:06d}@example.invalid",
             "C1.06.05": "开业",
             "C1.06.06": staff,
             "C1.06.07": staff * (30 + firm.key % 40) // 100,
+            "C1.06.08": f"{firm.name[:4]}网店（演示）" if firm.ways.section in "FH" and firm.key % 3 == 0 else None,
+            "C1.06.09": f"https://demo{firm.key % 10**6:06d}.example.invalid" if firm.hightech else None,
             "C1.06.10": sheet["15"],
             "C1.06.11": sheet["27"],
             "C1.06.12": sheet["32"],

@@ -4,7 +4,7 @@
 Same shape as `series`: pure functions (firm, month) → facts, each case going its way month by month.
 """
 
-from app.city.events import COURT, case_number, enforced, suits
+from app.city.events import COURT, PERFORMED, case_number, enforced, suits
 from app.city.firms import Firm
 from app.city.months import MONTHS, Month, day_in
 from app.city.names import dice, person_name
@@ -60,9 +60,8 @@ def judgments(firm: Firm, month: Month) -> Facts:
 
 
 def consumption_limits(firm: Firm, month: Month) -> Facts:
-    """C5.06 限制消费: with each enforcement of a failing firm, against it and its legal representative."""
-    if not failing_months(firm, month):
-        return
+    """C5.06 限制消费: with each enforcement, against the firm and its legal representative, till it has performed."""
+    open_ = failing_months(firm, month) > 0
     for n, serial, _ in enforced(firm, month):
         yield (
             day_in(serial, 28),
@@ -71,7 +70,7 @@ def consumption_limits(firm: Firm, month: Month) -> Facts:
                 "C5.06.02": f"{firm.name}、{person_name(firm.key // 256)}",
                 "C5.06.03": "苏州演示往来有限公司",
                 "C5.06.04": day_in(serial, 28),
-                "C5.06.05": None,
+                "C5.06.05": None if open_ else day_in(serial + PERFORMED, 16),
             },
         )
 
@@ -95,9 +94,8 @@ def terminated(firm: Firm, month: Month) -> Facts:
 
 
 def seizures(firm: Firm, month: Month) -> Facts:
-    """C5.08 查封冻结: a month into each enforcement of a failing firm."""
-    if not failing_months(firm, month):
-        return
+    """C5.08 查封冻结: a month into each enforcement, till the firm has performed."""
+    open_ = failing_months(firm, month) > 0
     for n, serial, _ in enforced(firm, month):
         if serial + 1 > month.serial:
             continue
@@ -109,7 +107,7 @@ def seizures(firm: Firm, month: Month) -> Facts:
                 "C5.08.03": COURT,
                 "C5.08.04": f"{case_number(firm, serial, '执', n)}之一",
                 "C5.08.05": day_in(serial + 1, 9),
-                "C5.08.06": None,
+                "C5.08.06": None if open_ else day_in(serial + PERFORMED, 12),
                 "C5.08.07": 1 + n,
             },
         )
@@ -149,17 +147,18 @@ def insolvency(firm: Firm, month: Month) -> Facts:
             "C5.10.03": day_in(serial, 21),
             "C5.10.04": "演示律师事务所",
             "C5.10.05": day_in(serial, 26),
-            "C5.10.06": None,
+            "C5.10.06": "宣告破产" if failing >= 11 and firm.size in ("micro", "small") else None,
         },
     )
 
 
 def equity_freezes(firm: Firm, month: Month) -> Facts:
-    """C7.04 股权冻结: a shareholder of a firm that has failed for half a year."""
-    failing = failing_months(firm, month)
-    if failing < 6:
+    """C7.04 股权冻结: a shareholder of a firm that has failed for half a year; once in every other old case."""
+    failing, cases = failing_months(firm, month), enforced(firm, month)
+    if not cases or not (failing >= 6 or (not failing and firm.key // 100 % 2)):
         return
-    since = day_in(month.serial - failing + 6, 9)
+    serial = month.serial - failing + 6 if failing else cases[0][1] + 2
+    since = day_in(serial, 9)
     yield (
         since,
         {
@@ -167,9 +166,9 @@ def equity_freezes(firm: Firm, month: Month) -> Facts:
             "C7.04.02": person_name(firm.key // 256),
             "C7.04.03": firm.capital_fen // 2,
             "C7.04.04": since,
-            "C7.04.05": day_in(month.serial - failing + 42, 9),
+            "C7.04.05": day_in(serial + 36, 9),
             "C7.04.06": COURT,
-            "C7.04.07": None,
+            "C7.04.07": None if failing else day_in(serial + PERFORMED - 2, 19),
         },
     )
 

@@ -2,7 +2,7 @@
 """The deliveries of the demo city: which department sends which dataset when, as batches in time order."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
 
@@ -18,6 +18,31 @@ ROWS_A_MONTH, ROWS_APART = 5.3, 20
 PLAIN_RECORDS = 90  # what an enterprise of the plain city has at most, about; beyond, its events multiply too
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one source sends of one dataset about one month; its rows are made while read, once."""
+
+    supply: Supply
+    month: Month
+    rows: Iterator[Row]
+
+
+def deliveries(
+    firms: Sequence[Firm],
+    until: date = date(2026, 9, 1),
+    months: int = 12,
+    supplies: Sequence[Supply] = SUPPLIES,
+) -> Iterator[Delivery]:
+    """Every delivery about `firms` over the `months` full months before `until`, in time order.
+
+    Registers first, then month by month what is due (reports and year-end sheets of two years before
+    too), then whatever happened: 60-90 records an enterprise. Of a large city all have records of
+    classes 1, 2 and 7, 99 % of 4 (tax grades), 45 % of 3, 20 % of 6, 14 % of 5. Rows follow the order of `firms`.
+    """
+    for month, supply in _calendar(supplies, MONTHS[month_number(until) - 1], months):
+        yield Delivery(supply, month, _rows(supply, firms, month))
+
+
 def batches(
     firms: Sequence[Firm],
     until: date = date(2026, 9, 1),
@@ -25,13 +50,10 @@ def batches(
     records_each: int | None = None,
     supplies: Sequence[Supply] = SUPPLIES,
 ) -> Iterator[Batch]:
-    """Every delivery about `firms` over the `months` full months before `until`, in time order.
+    """The deliveries as batches for the intake, in the catalogue's words already: no file, no feed.
 
-    Registers first, then month by month what is due (reports and year-end sheets of two years before
-    too), then whatever happened: 60-90 records an enterprise. Of a large city all have records of
-    classes 1, 2 and 7, 99 % of 4 (tax grades), 45 % of 3, 20 % of 6, 14 % of 5. `records_each` asks for
-    about so many records instead, to measure with: a longer or shorter history of firms made old enough
-    for it, and more events. Rows follow the order of `firms`; they are made while read, once.
+    `records_each` asks for about so many records an enterprise instead, to measure with: a longer or shorter history
+    of firms made old enough for it, and more events.
     """
     last = MONTHS[month_number(until) - 1]
     if records_each is not None:
@@ -39,15 +61,16 @@ def batches(
         times = max(1, records_each // PLAIN_RECORDS)
         firms = [_veteran(firm, last.serial - months, times) for firm in firms]
     population = sha256("".join(f"{firm.uscc}{firm.key}" for firm in firms).encode()).hexdigest()
-    for month, supply in _calendar(supplies, last, months):
+    for delivery in deliveries(firms, until, months, supplies):
+        supply = delivery.supply
         feed = _feed(supplies, supply)
-        told = f"{feed} {month.text} {months} {records_each} {population}"
+        told = f"{feed} {delivery.month.text} {months} {records_each} {population}"
         yield Batch(
             feed=feed,
             source=supply.source,
             digest=sha256(told.encode()).hexdigest(),
             basis=BASES[current().datasets[supply.dataset].source_kind],
-            rows=_rows(supply, firms, month),
+            rows=delivery.rows,
         )
 
 

@@ -5,6 +5,7 @@ from app.city.books import balance, income
 from app.city.firms import Firm
 from app.city.months import MONTHS, Month, day_in
 from app.city.names import dice, person_name, uscc_of
+from app.city.registers import standing
 from app.city.series import Facts, failing_months, revenue, strain
 
 SIZE_WORDS = {"micro": "微型", "small": "小型", "medium": "中型", "large": "大型"}
@@ -50,18 +51,25 @@ def branches(firm: Firm, month: Month) -> Facts:
 
 
 def closing(firm: Firm, month: Month) -> Facts:
-    """C1.05 注销吊销清算: a firm that has failed for most of a year is put into liquidation."""
+    """C1.05 注销吊销清算: a firm that has failed for most of a year is put into liquidation, and some lose the licence.
+
+    One small firm in 300 closes in good order: it has announced that, and is still there.
+    """
     failing = failing_months(firm, month)
+    if firm.size == "micro" and firm.key % 300 == 77 and strain(firm, month) == 1000 and not firm.loans:
+        announced = day_in(month.serial, 3)
+        period = {"C1.05.08": f"{announced}至{day_in(month.serial, 23)}"}
+        yield announced, {f"C1.05.{number:02d}": period.get(f"C1.05.{number:02d}") for number in range(1, 9)}
     if failing < 9:
         return
-    begun = day_in(month.serial - failing + 9, 12)
+    begun, revoked = day_in(month.serial - failing + 9, 12), standing(firm, month) == "吊销未注销"
     yield (
         begun,
         {
             "C1.05.01": None,
             "C1.05.02": None,
-            "C1.05.03": None,
-            "C1.05.04": None,
+            "C1.05.03": day_in(month.serial - failing + 11, 25) if revoked else None,
+            "C1.05.04": "自行停业连续六个月以上（演示）" if revoked else None,
             "C1.05.05": person_name(firm.key // 256 + 50),
             "C1.05.06": person_name(firm.key // 256 + 51),
             "C1.05.07": begun,

@@ -24,6 +24,7 @@ OFFENCES = (
     ("消防设施维护不到位", "罚款"),
 )
 COURT = "演示人民法院"
+PERFORMED = 5  # months that an enforcement took which ended well
 
 
 class Loan(NamedTuple):
@@ -168,20 +169,22 @@ def enforced(firm: Firm, month: Month) -> list[tuple[int, int, int]]:
 
 
 def dishonesty(firm: Firm, month: Month) -> Facts:
-    """C5.05 失信被执行人: four in ten of those enforced against for two months."""
-    if firm.key // 4 % 10 >= 4 or failing_months(firm, month) < 6:
+    """C5.05 失信被执行人: four in ten of those enforced against for two months; once in every other old case."""
+    failing, cases = failing_months(firm, month), enforced(firm, month)
+    once = not failing and firm.key // 100 % 2 == 0
+    if not cases or not (once or (failing >= 6 and firm.key // 4 % 10 < 4)):
         return
-    n, serial, _ = enforced(firm, month)[0]
+    n, serial, _ = cases[0]
     listed = day_in(serial + 2, 3)
     yield (
         listed,
         {
             "C5.05.01": case_number(firm, serial - 2, "民初", n),
             "C5.05.02": "有履行能力而拒不履行生效法律文书确定义务",
-            "C5.05.03": "全部未履行",
+            "C5.05.03": "全部已履行" if once else "全部未履行",
             "C5.05.04": listed,
             "C5.05.05": "支付货款及利息（演示）",
-            "C5.05.06": None,
+            "C5.05.06": day_in(serial + PERFORMED, 9) if once else None,
             "C5.05.07": case_number(firm, serial, "执", n),
         },
     )
@@ -218,11 +221,11 @@ AUTHORITIES = {"S01": "市场监督管理局（演示）", "S11": "应急管理�
 
 
 def pledges(firm: Firm, month: Month) -> Facts:
-    """C7.03 股权出质: in favour of a demo bank, still in force."""
+    """C7.03 股权出质: in favour of a demo bank; of healthy firms one in three has ended within the year."""
     for n in range(firm.pledges):
-        registered = day_in(
-            max(firm.founded_month, month.serial - 1 - (firm.key // 4 + n * 7) % 24), 1 + (firm.key + n) % 28
-        )
+        serial = max(firm.founded_month, month.serial - 1 - (firm.key // 4 + n * 7) % 24)
+        ended = firm.key % 3 == 0 and serial + 11 <= month.serial and not failing_months(firm, month)
+        registered = day_in(serial, 1 + (firm.key + n) % 28)
         yield (
             registered,
             {
@@ -231,8 +234,8 @@ def pledges(firm: Firm, month: Month) -> Facts:
                 "C7.03.03": LENDERS["S66"],
                 "C7.03.04": firm.capital_fen * (20 + firm.key % 50) // 100,
                 "C7.03.05": registered,
-                "C7.03.06": "有效",
-                "C7.03.07": None,
+                "C7.03.06": "无效" if ended else "有效",
+                "C7.03.07": day_in(serial + 11, 28) if ended else None,
             },
         )
 

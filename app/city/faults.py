@@ -167,11 +167,12 @@ def abnormal(firm: Firm, month: Month) -> Facts:
 
 
 def dishonest(firm: Firm, month: Month) -> Facts:
-    """C4.19 严重失信主体名单: one in four of those that have failed for ten months."""
+    """C4.19 严重失信主体名单: one in four of those that have failed for ten months; very few were listed once."""
     failing = failing_months(firm, month)
-    if failing < 10 or firm.key % 4:
+    once = not failing and firm.key % 150 == 57 and month.serial - firm.founded_month > 60
+    if not once and (failing < 10 or firm.key % 4):
         return
-    listed = day_in(month.serial - failing + 10, 27)
+    listed = day_in(month.serial - 50 if once else month.serial - failing + 10, 27)
     yield (
         listed,
         {
@@ -179,7 +180,7 @@ def dishonest(firm: Firm, month: Month) -> Facts:
             "C4.19.02": "拖欠工资数额较大，经责令支付仍不支付（演示）",
             "C4.19.03": listed,
             "C4.19.04": INSPECTORS["S05"],
-            "C4.19.05": None,
+            "C4.19.05": day_in(month.serial - 14, 27) if once else None,
         },
     )
 

@@ -81,32 +81,36 @@ def guarantees(lender: str, firm: Firm, month: Month) -> Facts:
 
 
 def mortgages(firm: Firm, month: Month) -> Facts:
-    """C3.05 不动产抵押: of medium and large borrowers, for their first loan."""
+    """C3.05 不动产抵押: of medium and large borrowers, for their first loan; older firms had one before it."""
     if not firm.loans or firm.size not in ("medium", "large"):
         return
-    registered = day_in(max(firm.founded_month, month.serial - 14 - firm.key % 20), 8)
-    yield (
-        registered,
-        {
-            "C3.05.01": f"DEMO320599{firm.key % 10**12:012d}",
-            "C3.05.02": f"演示不动产权第{firm.key % 10**7:07d}号",
-            "C3.05.03": f"苏州市{firm.district_name}演示路{1 + firm.key % 999}号",
-            "C3.05.04": str(2_000 + firm.staff * 22),
-            "C3.05.05": "工业用地/厂房",
-            "C3.05.06": LENDERS["S66"],
-            "C3.05.07": firm.debt_fen * 13 // 10,
-            "C3.05.08": 1,
-            "C3.05.09": registered,
-            "C3.05.10": None,
-        },
-    )
+    begun = max(firm.founded_month, month.serial - 14 - firm.key % 20)
+    for serial, ended in ((begun - 48, begun - 1), (begun, None)):
+        if serial < firm.founded_month:
+            continue
+        yield (
+            day_in(serial, 8),
+            {
+                "C3.05.01": f"DEMO320599{firm.key % 10**12:012d}",
+                "C3.05.02": f"演示不动产权第{firm.key % 10**7:07d}号",
+                "C3.05.03": f"苏州市{firm.district_name}演示路{1 + firm.key % 999}号",
+                "C3.05.04": str(2_000 + firm.staff * 22),
+                "C3.05.05": "工业用地/厂房",
+                "C3.05.06": LENDERS["S66"],
+                "C3.05.07": firm.debt_fen * (13 if ended is None else 9) // 10,
+                "C3.05.08": 1,
+                "C3.05.09": day_in(serial, 8),
+                "C3.05.10": None if ended is None else day_in(ended, 20),
+            },
+        )
 
 
 def movables(firm: Firm, month: Month) -> Facts:
-    """C3.06 动产与应收账款担保: of one in three borrowers."""
+    """C3.06 动产与应收账款担保: of one in three borrowers; of some it has ended."""
     if not firm.loans or firm.key % 3:
         return
-    registered = day_in(max(firm.founded_month, month.serial - 3 - firm.key % 15), 17)
+    serial = max(firm.founded_month, month.serial - 3 - firm.key % 15)
+    registered, ended = day_in(serial, 17), serial + 12 <= month.serial and firm.key % 2 == 0
     kind = ("应收账款", "机器设备", "融资租赁", "存货")[firm.key // 3 % 4]
     yield (
         registered,
@@ -118,7 +122,7 @@ def movables(firm: Firm, month: Month) -> Facts:
             "C3.06.05": firm.debt_fen // 3,
             "C3.06.06": 24,
             "C3.06.07": registered,
-            "C3.06.08": None,
+            "C3.06.08": day_in(serial + 12, 16) if ended else None,
         },
     )
 

@@ -4,13 +4,17 @@
 Same shape as `series`: pure functions (firm, month) → facts, as of the month's end. Nobody named exists.
 """
 
+from collections.abc import Mapping
+from datetime import date
+
 from app.city.books import paid_in
 from app.city.firms import Firm
 from app.city.months import MONTHS, Month, day_in
 from app.city.names import DISTRICTS, dice, person_name, uscc_of
-from app.city.series import Facts, failing_months, hundredths, strain
+from app.city.series import Facts, Items, failing_months, hundredths, strain
 from bureau.records import Value
 
+ONE_CODE = date(2015, 10, 1)  # from then on a firm has one code and no registration number beside it
 POSTCODES = {district.code: district.postcode for district in DISTRICTS}
 POSTS = ("执行董事兼总经理", "监事", "财务负责人", "董事", "董事", "监事会主席")
 OFFICERS = {"micro": 2, "small": 3, "medium": 5, "large": 6}
@@ -18,7 +22,7 @@ LOWEST_POINTS = {"A": 9100, "B": 7300, "M": 7000, "C": 5000, "D": 2500}  # hundr
 HOLDINGS = ((100,), (70, 30), (51, 49), (60, 25, 15), (40, 30, 20, 10))  # percent
 
 
-def registration(firm: Firm, _month: Month) -> Facts:
+def registration(firm: Firm, month: Month) -> Facts:
     """C1.01 登记基本信息."""
     founded = firm.founded.isoformat()
     district = firm.district_name
@@ -28,6 +32,7 @@ def registration(firm: Firm, _month: Month) -> Facts:
         {
             "C1.01.01": firm.name,
             "C1.01.02": firm.uscc,
+            "C1.01.03": f"DEMO{firm.key % 10**11:011d}" if firm.founded < ONE_CODE else None,
             "C1.01.04": f"{firm.uscc[8:16]}-{firm.uscc[16]}",
             "C1.01.05": f"有限责任公司(自然人{'独资' if sole else '投资或控股'})",
             "C1.01.06": _person(firm, 0),
@@ -37,9 +42,9 @@ def registration(firm: Firm, _month: Month) -> Facts:
             "C1.01.10": founded,
             "C1.01.11": founded,
             "C1.01.12": founded,
-            "C1.01.13": None,
+            "C1.01.13": str(firm.founded.replace(year=firm.founded.year + 30)) if firm.key % 5 == 0 else None,
             "C1.01.14": f"苏州市{district}市场监督管理局（演示）",
-            "C1.01.15": "存续",
+            "C1.01.15": standing(firm, month),
             "C1.01.16": f"江苏省苏州市{district}演示路{1 + firm.key % 999}号",
             "C1.01.17": firm.division_real,
             "C1.01.18": firm.ways.section,
@@ -51,20 +56,29 @@ def registration(firm: Firm, _month: Month) -> Facts:
     )
 
 
+def standing(firm: Firm, month: Month) -> str:
+    """Its registration status: who has failed for most of a year is wound up, some have lost the licence by then."""
+    failing = failing_months(firm, month)
+    if failing >= 11 and firm.key % 2:
+        return "吊销未注销"
+    return "清算" if failing >= 9 else "存续"
+
+
 def officers(firm: Firm, month: Month) -> Facts:
-    """C1.03 董监高任职; the first is the legal representative."""
-    for n in range(OFFICERS[firm.size]):
-        since = day_in(min(month.serial, firm.founded_month + n * 5), firm.founded.day)
+    """C1.03 董监高任职; the first is the legal representative, and one firm in eight had another supervisor once."""
+    serving, age = OFFICERS[firm.size], month.serial - firm.founded_month
+    for n in range(serving + (firm.key % 8 == 3 and age > 60)):
+        since = day_in(min(month.serial, firm.founded_month + n % serving * 5), firm.founded.day)
         yield (
             since,
             {
                 "C1.03.01": _person(firm, n),
                 "C1.03.02": "居民身份证",
                 "C1.03.03": f"3205**********{firm.key % 9000 + n:04d}",
-                "C1.03.04": POSTS[n],
+                "C1.03.04": POSTS[n] if n < serving else "监事",
                 "C1.03.05": "委派" if n == 0 else "选举",
                 "C1.03.06": since,
-                "C1.03.07": None,
+                "C1.03.07": None if n < serving else day_in(firm.founded_month + 36, firm.founded.day),
                 "C1.03.08": n == 0,
                 "C1.03.09": "中国",
             },
@@ -133,8 +147,26 @@ def certificate(firm: Firm, month: Month) -> Facts:
     )
 
 
-def patents(firm: Firm, month: Month) -> Facts:
-    """C4.05 知识产权, as granted since the founding."""
+def intellectual_property(firm: Firm, month: Month) -> Facts:
+    """C4.05 知识产权, as granted so far: patents, a trade mark of one in six, the programs of software houses."""
+    yield from _patents(firm, month)
+    old = month.serial - firm.founded_month > 24
+    if old and firm.key % 6 == 5:
+        granted = day_in(firm.founded_month + 20, 7)
+        number, until = f"DEMO{firm.key % 10**8:08d}", f"{firm.founded.year + 12}-06-06"
+        told: dict[str, Value] = {"06": number, "07": f"第{1 + firm.key % 45}类", "08": until, "10": firm.key % 9 == 0}
+        yield granted, _property(told)
+    for n in range(2 if old and firm.ways.section == "I" else 0):
+        registered = day_in(firm.founded_month + 10 + n * 9, 16)
+        yield registered, _property({"09": f"DEMO-SR{firm.key % 10**9:09d}-{n + 1}"})
+
+
+def _property(told: Mapping[str, Value]) -> Items:
+    """A row of C4.05: one kind of right each, the items of the others empty."""
+    return {f"C4.05.{number:02d}": told.get(f"{number:02d}") for number in range(1, 11)}
+
+
+def _patents(firm: Firm, month: Month) -> Facts:
     if not firm.patents:
         return
     rng = dice(firm.key + 405)
@@ -143,14 +175,14 @@ def patents(firm: Firm, month: Month) -> Facts:
         kind = rng.choices(("发明专利", "实用新型", "外观设计"), (25, 60, 15))[0]
         applied = max(firm.founded_month, granted - (30 if kind == "发明专利" else 9))
         day = 1 + (firm.key + n) % 28
-        items: dict[str, Value] = {
-            "C4.05.01": f"ZL-DEMO-{firm.key % 1_000_000_000:09d}-{n + 1}",
-            "C4.05.02": kind,
-            "C4.05.03": day_in(applied, day),
-            "C4.05.04": day_in(granted, day),
-            "C4.05.05": "有效" if rng.randrange(10) else "未缴年费终止",
+        told: dict[str, Value] = {
+            "01": f"ZL-DEMO-{firm.key % 1_000_000_000:09d}-{n + 1}",
+            "02": kind,
+            "03": day_in(applied, day),
+            "04": day_in(granted, day),
+            "05": "有效" if rng.randrange(10) else "未缴年费终止",
         }
-        yield day_in(granted, day), items
+        yield day_in(granted, day), _property(told)
 
 
 def tax_grades(firm: Firm, month: Month) -> Facts:

@@ -63,7 +63,7 @@ SUPPLIES = (
     *(Supply("C3.02", lender, "end", partial(events.loans, lender)) for lender in events.LENDERS),
     *(Supply("C3.08", lender, "end", partial(events.defaults, lender)) for lender in events.LENDERS),
     Supply("C4.03", "S17", "end", registers.certificate),
-    Supply("C4.05", "S29", "end", registers.patents),
+    Supply("C4.05", "S29", "end", registers.intellectual_property),
     Supply("C4.07", "S04", "end", registers.tax_grades),
     *(Supply("C4.10", authority, "end", partial(events.penalties, authority)) for authority in events.AUTHORITIES),
     Supply("C5.01", "S41", "end", events.suits),

@@ -2,6 +2,7 @@
 """Commands about feeds: which there are, how they are, and one tried on a sample."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,8 +49,9 @@ def check_feed(feed: str, sample: Path | None, as_json: bool) -> None:
     for kind in ("reasons", "warnings"):
         for told, where in found[kind].items():
             click.echo(f"  {told}: {where['count']}, such as row {', '.join(map(str, where['rows']))}")
+    click.echo(_filling("event_date", found["event_date"]))
     for code, item in found["items"].items():
-        click.echo(f"  {code} {item['name']}: {item['filled']} filled, such as {item['example']!r}")
+        click.echo(_filling(f"{code} {item['name']}", item))
 
 
 @command(feed_group, "status")
@@ -65,6 +67,11 @@ def show_status(as_json: bool) -> None:
         click.echo(f"{one['feed']:<32} {one['state']:<8} {last}  {one['problem'] or ''}")
         for alarm in one["alarms"]:
             click.echo(f"  {alarm['kind']} since {alarm['since'][:16]}: {alarm['detail']}")
+
+
+def _filling(item: str, told: dict[str, Any]) -> str:
+    origin = f" (from {told['column']})" if told["column"] else ""
+    return f"  {item}{origin}: {told['filled']} filled, such as {told['example']!r}"
 
 
 def _line(feed: Feed) -> dict[str, str | None]:

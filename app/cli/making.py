@@ -3,6 +3,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
@@ -43,11 +44,15 @@ def upgrade() -> None:
 
 @command(main, "demo")
 @click.option("--enterprises", type=click.IntRange(400, 400_000), default=demo.ENTERPRISES, show_default=True)
+@click.option(
+    "--files", type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    help="Keep what its departments deliver in this folder.",
+)  # fmt: skip
 @as_json
-def fill_demo(enterprises: int, as_json: bool) -> None:
-    """Fill an empty bureau with the demo city."""
+def fill_demo(enterprises: int, files: Path | None, as_json: bool) -> None:
+    """Fill an empty bureau with the demo city, by the files that its departments deliver."""
     with progress.shown("demo city, records", None) as tell:
-        credentials = demo.fill(config.read(), enterprises, tell)
+        credentials = demo.fill(config.read(), enterprises, files, tell)
     sealer.seal_once(config.read())
     if as_json:
         say(credentials)
@@ -70,7 +75,7 @@ def up(host: str, port: int) -> None:
     demo.require_whole(settings)
     if demo.is_empty():
         with progress.shown("demo city, records", None) as tell:
-            demo.fill(settings, demo.ENTERPRISES, tell)
+            demo.fill(settings, demo.ENTERPRISES, tell=tell)
     if settings.demo_file.exists():
         click.echo(walk.text(json.loads(settings.demo_file.read_text()), f"http://{host}:{port}"))
     sys.exit(serve.serve(host, port, 2, settings.run_folder))
