@@ -8,8 +8,9 @@ from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidRequestErro
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from flask import current_app
 
-from access import assertions, client_keys, clients, limits, networks, presented, spent, switch
+from access import assertions, client_keys, clients, limits, networks, presented, signing_clients, spent, switch
 from access.assertions import Assertion
+from access.client_keys import Held
 from access.clients import Client
 from access.dpop import NonceWanted, Proof
 from access.networks import Address
@@ -67,12 +68,30 @@ def require_client(request: Any) -> Client:
     if any(len(values) > 1 for _, values in request.form.lists()):
         raise InvalidRequestError("send each parameter once")
     client = _by_assertion(request) if "client_assertion" in request.form else _by_secret(request)
+    require_welcome(client, networks.of_caller())
+    return client
+
+
+def require_welcome(client: Client, caller: Address | None) -> None:
+    """Raise where a switch, the caller's network or its party's standing refuses an authenticated client."""
     if client.stopped is not None:
         raise switch.refusal(client.stopped)
-    networks.require_allowed(client.networks, networks.of_caller())
+    networks.require_allowed(client.networks, caller)
     if client.refusal is not None:
         raise client.refusal
-    return client
+
+
+def signed_with(client: Client, said: Assertion) -> Held | None:
+    """The client's key that signed its assertion, by an algorithm that it may use; None where none did."""
+    if not client.active or client.auth_method != clients.SIGNED or said.jwt.algorithm not in client.algorithms:
+        return None
+    fitting = client_keys.fitting(client.keys, said.jwt, said.kid)
+    return next((each for each in fitting if jose.is_signed(said.jwt, each.key)), None)
+
+
+def use_of_assertion(said: Assertion) -> Use:
+    """An assertion's one use."""
+    return Use(spent.key_of("assertion", said.client_id, said.jti), said.expires_at, _assertion_again)
 
 
 def _by_assertion(request: Any) -> Client:
@@ -93,11 +112,12 @@ def _by_assertion(request: Any) -> Client:
     if request.form.get("client_id", said.client_id) != said.client_id:
         raise InvalidClient("the client_id is not that of the client_assertion")
     with db.reading() as reading:
-        client = clients.find_signing(reading, said.client_id)
-    if client is None or not _is_signed_by(client, said):
+        client = signing_clients.find(reading, said.client_id)
+    if client is None or signed_with(client, said) is None:
+        if client is not None and not client_keys.fitting(client.keys, said.jwt, said.kid):
+            client_keys.wish(client.client_id)  # it may have published a new one
         raise InvalidClient("the client is unknown, or none of its keys fits the client_assertion")
-    key = spent.key_of("assertion", client.client_id, said.jti)
-    request.uses.append(Use(key, said.expires_at, _assertion_again))
+    request.uses.append(use_of_assertion(said))
     return client
 
 
@@ -107,15 +127,6 @@ def _proof_again() -> InvalidProof:
 
 def _assertion_again() -> InvalidClient:
     return InvalidClient("the client_assertion was used before: each has a jti of its own")
-
-
-def _is_signed_by(client: Client, said: Assertion) -> bool:
-    if not client.active or client.auth_method != clients.SIGNED or said.jwt.algorithm not in client.algorithms:
-        return False
-    keys = client_keys.fitting(client.keys, said.jwt, said.kid)
-    if not keys:  # the client may have published a new one
-        client_keys.wish(client.client_id)
-    return any(jose.is_signed(said.jwt, key) for key in keys)
 
 
 def _by_secret(request: Any) -> Client:

@@ -117,10 +117,10 @@ def thumbprints(tx: Connection, client_id: str) -> list[str]:
     return sorted(tx.scalars(select(client_key.c.thumbprint).where(client_key.c.client == client_id)))
 
 
-def fitting(held: Iterable[Held], jwt: Jwt, kid: str | None) -> list[PublicKey]:
+def fitting(held: Iterable[Held], jwt: Jwt, kid: str | None) -> list[Held]:
     """The keys that may have signed a JWT: those of its `kid` where it names one, that can do its `alg`."""
-    keys = [each.key for each in held if kid is None or each.kid == kid]
-    return [key for key in keys if jwt.algorithm in jose.algorithms_of(key)]
+    named = [each for each in held if kid is None or each.kid == kid]
+    return [each for each in named if jwt.algorithm in jose.algorithms_of(each.key)]
 
 
 def point_to(tx: Connection, client_id: str, uri: str) -> None:

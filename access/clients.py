@@ -15,12 +15,12 @@ from datetime import timedelta
 from typing import Any
 
 from authlib.oauth2.rfc6749 import ClientMixin
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, delete, func, insert, select, update
 
 from access import client_keys, redirects, sources, switch
 from access.client_keys import Held, Keys
 from access.lifecycle import COUNTER, Act
-from access.models import client, client_key, client_secret, institution, source
+from access.models import client, client_secret, institution, source
 from audit import trail
 from audit.events import Event
 from kernel import clock, ids, jose
@@ -211,14 +211,41 @@ def find(tx: Connection, client_id: str) -> Client | None:
     """A client by its id, with its secrets; disabled ones included (their secret does not fit)."""
     rows, now = _WITH_SECRETS.all(tx, {"sought": client_id}), clock.now()
     live = tuple(each.hash for each in rows if each.hash and (each.expires_at is None or each.expires_at > now))
-    return _made(rows[0], secret_hashes=live) if rows else None
+    return made(rows[0], secret_hashes=live) if rows else None
 
 
-def find_signing(tx: Connection, client_id: str) -> Client | None:
-    """A client by its id, with its keys; disabled ones included (nothing that they sign is taken)."""
-    rows, now = _WITH_KEYS.all(tx, {"sought": client_id}), clock.now()
-    live = [each for each in rows if each.jwk and (each.expires_at is None or each.expires_at > now)]
-    return _made(rows[0], keys=tuple(Held(each.kid, each.jwk) for each in live)) if rows else None
+def made(row: Any, *, secret_hashes: tuple[bytes, ...] = (), keys: tuple[Held, ...] = ()) -> Client:
+    """A client of a row that `with_party` selected."""
+    return Client(
+        client_id=row.id,
+        secret_hashes=secret_hashes,
+        auth_method=row.auth_method,
+        scopes=frozenset(row.scopes.split()),
+        active=row.status == "active",
+        networks=row.networks,
+        stopped=row.stopped,
+        refusal=_refusal(row),
+        keys=keys,
+        algorithms=frozenset((row.algorithms or " ".join(jose.ALGORITHMS)).split()),
+        dpop_bound=row.dpop_bound,
+    )
+
+
+def with_party(*more: ColumnElement[Any], of: Table) -> Select[Any]:
+    """Clients by id (`sought`) with their party and the switch that stops them, a row for each row of `of`."""
+    joined = (
+        client.outerjoin(of, of.c.client == client.c.id)
+        .outerjoin(institution, institution.c.id == client.c.institution)
+        .outerjoin(source, source.c.code == client.c.source)
+    )
+    party = (
+        institution.c.status.label("institution_status"),
+        source.c.status.label("source_status"),
+        source.c.contract_until,
+        func.coalesce(institution.c.networks, source.c.networks).label("networks"),
+        switch.reading(client.c.id, client.c.institution).label("stopped"),
+    )
+    return select(client, *more, *party).select_from(joined).where(client.c.id == bindparam("sought"))
 
 
 def tidy(tx: Connection) -> int:
@@ -270,22 +297,6 @@ def _lock(tx: Connection, client_id: str, method: str) -> None:
         raise Conflict(f"the client authenticates by {held}: its rotation takes {needed}", slug="other-auth-method")
 
 
-def _made(row: Any, *, secret_hashes: tuple[bytes, ...] = (), keys: tuple[Held, ...] = ()) -> Client:
-    return Client(
-        client_id=row.id,
-        secret_hashes=secret_hashes,
-        auth_method=row.auth_method,
-        scopes=frozenset(row.scopes.split()),
-        active=row.status == "active",
-        networks=row.networks,
-        stopped=row.stopped,
-        refusal=_refusal(row),
-        keys=keys,
-        algorithms=frozenset((row.algorithms or " ".join(jose.ALGORITHMS)).split()),
-        dpop_bound=row.dpop_bound,
-    )
-
-
 def _give_secret(tx: Connection, client_id: str) -> str:
     secret = ids.new_secret()
     values = {"client": client_id, "hash": secret_hash(secret), "created_at": clock.now()}
@@ -325,23 +336,5 @@ def _note(tx: Connection, event: Event, client_id: str, by: Act, **said: Any) ->
     )
 
 
-def _with_party(*more: Any, of: Any) -> Prepared:
-    """Clients by id (`sought`) with their party and the switch that stops them, a row for each row of `of`."""
-    joined = (
-        client.outerjoin(of, of.c.client == client.c.id)
-        .outerjoin(institution, institution.c.id == client.c.institution)
-        .outerjoin(source, source.c.code == client.c.source)
-    )
-    party = (
-        institution.c.status.label("institution_status"),
-        source.c.status.label("source_status"),
-        source.c.contract_until,
-        func.coalesce(institution.c.networks, source.c.networks).label("networks"),
-        switch.reading(client.c.id, client.c.institution).label("stopped"),
-    )
-    sought = select(client, *more, *party).select_from(joined).where(client.c.id == bindparam("sought"))
-    return Prepared(sought.order_by(of.c.created_at))
-
-
-_WITH_SECRETS = _with_party(client_secret.c.hash, client_secret.c.expires_at, of=client_secret)
-_WITH_KEYS = _with_party(client_key.c.kid, client_key.c.jwk, client_key.c.expires_at, of=client_key)
+_BY_SECRET = with_party(client_secret.c.hash, client_secret.c.expires_at, of=client_secret)
+_WITH_SECRETS = Prepared(_BY_SECRET.order_by(client_secret.c.created_at))

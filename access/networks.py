@@ -5,9 +5,10 @@ That address is the connection's peer, unless the peer is a proxy that the opera
 X-Forwarded-For that no trusted proxy wrote of itself. Whatever stands further left a stranger may have made up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from flask import current_app, request
 
@@ -69,8 +70,13 @@ def counted(peer: str | None, forwarded: Sequence[str], trusted: Iterable[Networ
 
 def of_caller() -> Address | None:
     """The address of the present request that counts."""
-    trusted = current_app.config.get("BUREAU_TRUSTED_PROXIES", ())
-    return counted(request.remote_addr, request.headers.getlist("X-Forwarded-For") if trusted else (), trusted)
+    return of_environment(request.environ, current_app.config.get("BUREAU_TRUSTED_PROXIES", ()))
+
+
+def of_environment(environment: Mapping[str, Any], trusted: Sequence[Network]) -> Address | None:
+    """The address that counts, of a request's WSGI environment."""
+    forwarded = environment.get("HTTP_X_FORWARDED_FOR", "") if trusted else ""
+    return counted(environment.get("REMOTE_ADDR"), (forwarded,) if forwarded else (), trusted)
 
 
 @lru_cache(maxsize=1024)

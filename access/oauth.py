@@ -19,7 +19,7 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Flask, Response
 
-from access import authentication, authorizations, clients, pushing, spent, tokens
+from access import authentication, authorizations, clients, issuing, pushing, spent, tokens
 from access.codes import AuthorizationCodeGrant, PkceS256, unspent
 from access.dpop import Proof
 from access.pushing import PushedRequests
@@ -108,7 +108,7 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):
     """RFC 6749 §4.4; a scope that is not registered for the client is refused, never dropped in silence."""
 
     def validate_requested_scope(self) -> None:
-        if set((self.request.payload.scope or "").split()) - self.request.client.scopes:
+        if unregistered(self.request.client, self.request.payload.scope):
             raise InvalidScopeError("the scope is not registered for this client")
 
 
@@ -187,6 +187,11 @@ def metadata(issuer: str) -> dict[str, Any]:
     }
 
 
+def unregistered(client: clients.Client, scope: str | None) -> set[str]:
+    """What is asked for in a scope and not registered for the client."""
+    return set((scope or "").split()) - client.scopes
+
+
 def _require_binding(request: Request) -> None:
     """Raise unless a proof came where one must, of the key that was named when a code was asked for (RFC 9449 §10)."""
     held = getattr(request, "authorization_code", None)
@@ -217,16 +222,17 @@ def _save_token(issued: dict[str, Any], request: Request) -> None:
     secret, scopes, jkt = issued["access_token"], frozenset(issued.get("scope", "").split()), None
     if request.proof is not None:
         issued["token_type"], jkt = "DPoP", request.proof.jkt
-    life, client_id = tokens.CLIENT_TOKEN_LIFE, request.client.client_id
+    client_id = request.client.client_id
     held = getattr(request, "authorization_code", None)
     if held is None:
-        tokens.store_spending(request.uses, secret, scopes, life, client_id, jkt)
+        issuing.store(request.uses, secret, scopes, client_id, jkt)
         return
     with db.transaction() as tx:
         for use in request.uses:
             spent.spend_in(tx, use)
         is_first = authorizations.spend_code(tx, held, tokens.token_hash(secret))
         if is_first:
+            life = tokens.CLIENT_TOKEN_LIFE
             tokens.store(tx, secret, scopes, life, client_id=client_id, consent=held.consent, jkt=jkt)
     if not is_first:
         raise unspent()

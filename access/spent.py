@@ -45,8 +45,13 @@ def spend(uses: Iterable[Use]) -> None:
 
 def spend_in(tx: Connection, use: Use) -> None:
     """Spend a use in the caller's transaction; raises its error where it was spent before."""
-    if not _take(tx, _SPEND, use):
+    if not try_in(tx, use):
         raise use.again()
+
+
+def try_in(tx: Connection, use: Use) -> bool:
+    """Spend a use in the caller's transaction; whether it was not spent before."""
+    return _take(tx, _SPEND, use)
 
 
 def require_all(uses: Iterable[Use], fresh: Container[bytes]) -> None:

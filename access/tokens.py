@@ -6,19 +6,15 @@ a disabled client and a suspended institution take effect at the next request.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql
 
-from access import sources, spent, switch
+from access import sources, switch
 from access.institutions import standing
 from access.models import client, institution, person, source, token
-from access.models import spent as spending
-from access.spent import Use
 from kernel import clock, db, ids
 from kernel.auth import Principal
 from kernel.prepared import Prepared
@@ -82,29 +78,33 @@ def store(
     jkt: str | None = None,
 ) -> tuple[str, datetime]:
     """Keep a token that was just made, as its hash. Returns it with its expiry."""
-    values = {**_values(secret, scopes, life, client_id, username, jkt), "consent": consent}
+    values = {**row(secret, scopes, life, client_id=client_id, username=username, jkt=jkt), "consent": consent}
     tx.execute(insert(token), values)
     return secret, values["expires_at"]
 
 
-def store_spending(
-    uses: Sequence[Use], secret: str, scopes: frozenset[str], life: timedelta, client_id: str, jkt: str | None
-) -> None:
-    """Keep a client's token and spend what it was asked for with, both durably or neither.
-
-    Raises the error of a use that was spent before. On PostgreSQL one statement, hence one round trip and one flush.
-    """
-    values = _values(secret, scopes, life, client_id, None, jkt)
-    with db.single_write() as tx:
-        if uses and tx.dialect.name == "postgresql":
-            for number, use in enumerate(uses):
-                values |= {f"key_{number}": use.key, f"until_{number}": use.until}
-            fresh = {row.key for row in _STORE_SPENDING[len(uses) - 1].all(tx, values)}
-            spent.require_all(uses, fresh)
-        else:
-            for use in uses:
-                spent.spend_in(tx, use)
-            tx.execute(insert(token), values)
+def row(
+    secret: str,
+    scopes: frozenset[str],
+    life: timedelta,
+    *,
+    client_id: str | None = None,
+    username: str | None = None,
+    jkt: str | None = None,
+) -> dict[str, Any]:
+    """What is kept of a token that begins to live now."""
+    now = clock.now()
+    return {
+        "hash": token_hash(secret),
+        "client": client_id,
+        "person": username,
+        "scopes": " ".join(sorted(scopes)),
+        "issued_at": now,
+        "expires_at": now + life,
+        "session": ids.new_id() if username else None,
+        "last_used_at": now if username else None,
+        "jkt": jkt,
+    }
 
 
 def find(tx: Connection, secret: str) -> Token | None:
@@ -160,38 +160,6 @@ def token_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def _values(
-    secret: str, scopes: frozenset[str], life: timedelta, client_id: str | None, username: str | None, jkt: str | None
-) -> dict[str, Any]:
-    now = clock.now()
-    return {
-        "hash": token_hash(secret),
-        "client": client_id,
-        "person": username,
-        "scopes": " ".join(sorted(scopes)),
-        "issued_at": now,
-        "expires_at": now + life,
-        "session": ids.new_id() if username else None,
-        "last_used_at": now if username else None,
-        "jkt": jkt,
-    }
-
-
-def _storing_and_spending(count: int) -> Prepared:
-    """Take so many uses, and keep the token if all of them were fresh; returns the fresh ones' keys."""
-    columns = spending.c.key, spending.c.until
-    rows = [{each.name: bindparam(f"{each.name}_{n}", type_=each.type) for each in columns} for n in range(count)]
-    taken: Any = postgresql.insert(spending).values(rows)
-    fresh = taken.on_conflict_do_nothing().returning(spending.c.key).cte("fresh")
-    stored = ("hash", "client", "scopes", "issued_at", "expires_at", "jkt")
-    kept = select(*(bindparam(name, type_=token.c[name].type) for name in stored))
-    all_fresh = select(func.count()).select_from(fresh).scalar_subquery() == count
-    storing = insert(token).from_select(stored, kept.where(all_fresh)).cte("storing")
-    return Prepared(select(fresh.c.key).add_cte(storing))
-
-
-MOST_USES = 2  # an assertion and a proof
-_STORE_SPENDING = [_storing_and_spending(count) for count in range(1, MOST_USES + 1)]
 _WITH_HOLDER = Prepared(
     select(
         token.c.client,

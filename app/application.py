@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from flask import Flask
 
-from access import oauth, parties_routes, people_routes, pushing
+from access import oauth, parties_routes, people_routes, pushing, short_way
 from access import pages as access_pages
 from access import routes as access_routes
 from access.networks import Network
 from access.presented import BoundValidator, Validator
+from access.short_way import ShortWay
 from app import docs, health, metrics, openapi
 from audit import export_routes, log_routes, review_routes, reward_routes
 from audit import routes as audit_routes
@@ -24,6 +25,7 @@ from consent import pages as consent_pages
 from consent import requests_routes as consent_requests_routes
 from consent import routes as consent_routes
 from kernel import auth, pages, web
+from kernel.shortened import shorten
 
 BLUEPRINTS = (
     access_routes.blp,
@@ -78,4 +80,5 @@ def create_app(
     for some_pages in PAGES:
         app.register_blueprint(some_pages)
     openapi.install(app, api)
+    shorten(app, short_way.PATH, ShortWay(public_url, trusted_proxies))
     return app

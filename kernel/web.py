@@ -45,6 +45,7 @@ _TOKEN_ERRORS = {
     "use-dpop-nonce": "use_dpop_nonce",
     "invalid-dpop-proof": "invalid_dpop_proof",
 }
+FORM = "application/x-www-form-urlencoded"
 _SLUGS = {413: errors.TooLarge.slug, 422: errors.Invalid.slug, 500: errors.BureauError.slug}
 
 # U+0000 in a JSON text can only be written so; the backslash itself must not be an escaped one.
@@ -147,7 +148,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def documents_form(self, schema: type[Schema]) -> Callable[[View], View]:
         """Document a form body that another library (Authlib) reads and judges itself."""
-        body = {"content": {"application/x-www-form-urlencoded": {"schema": schema}}, "required": True}
+        body = {"content": {FORM: {"schema": schema}}, "required": True}
         return self.doc(requestBody=body)  # type: ignore[no-any-return]
 
     def public(self, view: View) -> View:
@@ -245,8 +246,12 @@ def request_id() -> str:
 
 
 def _name_request() -> None:
-    offered = request.headers.get("X-Request-Id", "")
-    g.request_id = offered if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", offered) else ids.new_id()
+    g.request_id = named(request.headers.get("X-Request-Id", ""))
+
+
+def named(offered: str) -> str:
+    """A request's id: the caller's own where it is sane, else ours."""
+    return offered if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", offered) else ids.new_id()
 
 
 def _bound_body() -> None:

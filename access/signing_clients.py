@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that sign, with their keys: read from the database, or remembered as they were when last read.
+
+What is remembered is a guess. Whoever acts on it does so in a statement that names `AS_SEEN`, which finds a row only
+while everything that was read is still so. A client that was disabled, a key that ended, an institution that was
+closed, a switch that was pulled: each counts at the very next request in every process, and nothing is told to anyone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, literal
+
+from access import clients
+from access.client_keys import Held
+from access.clients import Client
+from access.models import client_key
+from kernel import clock
+from kernel.prepared import Prepared
+
+MOST_REMEMBERED = 4096  # clients; then the one that was read longest ago is forgotten
+
+_READ = clients.with_party(client_key.c.kid, client_key.c.jwk, client_key.c.expires_at, of=client_key)
+_WITH_KEYS = Prepared(_READ.order_by(client_key.c.created_at))
+# One row while the client `seen_id`, all that `find` reads of it, and one key are as the parameters say; else none.
+AS_SEEN = _READ.with_only_columns(literal(1).label("so")).where(
+    *(each.is_not_distinct_from(bindparam(f"seen_{each.key}", type_=each.type)) for each in _READ.selected_columns)
+)
+_SEEN = tuple(f"seen_{each.key}" for each in _READ.selected_columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A client as it was when it was last read."""
+
+    client: Client
+    rows: Sequence[Any]
+
+    def parameters(self, key: Held) -> Mapping[str, Any]:
+        """What `AS_SEEN` needs to know of the client and this key of it."""
+        row = next(each for each in self.rows if each.jwk == key.jwk)
+        return {"sought": row.id, **dict(zip(_SEEN, row, strict=True))}
+
+
+def find(tx: Connection, client_id: str) -> Client | None:
+    """A client by its id, with its keys; disabled ones included (nothing that they sign is taken)."""
+    rows = _WITH_KEYS.all(tx, {"sought": client_id})
+    _remember(client_id, rows)
+    return _made(rows, clock.now()) if rows else None
+
+
+def recall(client_id: str, now: datetime) -> Seen | None:
+    """What `find` would make now of what it last read, if it ever read such a client."""
+    rows = _remembered.get(client_id)
+    return Seen(_made(rows, now), rows) if rows else None
+
+
+def _made(rows: Sequence[Any], now: datetime) -> Client:
+    live = [each for each in rows if each.jwk and (each.expires_at is None or each.expires_at > now)]
+    return clients.made(rows[0], keys=tuple(Held(each.kid, each.jwk) for each in live))
+
+
+def _remember(client_id: str, rows: Sequence[Any]) -> None:
+    _remembered.pop(client_id, None)
+    if rows:
+        _remembered[client_id] = rows
+        while len(_remembered) > MOST_REMEMBERED:
+            _remembered.pop(next(iter(_remembered)), None)
+
+
+_remembered: dict[str, Sequence[Any]] = {}
