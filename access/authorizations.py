@@ -169,6 +169,13 @@ def spend_code(tx: Connection, held: Authorization, bought: bytes) -> bool:
     return False
 
 
+def granted_with(tx: Connection, bought: bytes) -> Mapping[str, Any] | None:
+    """What was granted with a token (its hash) that a code bought, as it was then."""
+    granted = tx.scalar(select(requests.c.granted).where(requests.c.token == bought))
+    found: Mapping[str, Any] | None = orjson.loads(granted) if granted is not None else None
+    return found
+
+
 def tidy(tx: Connection) -> int:
     """Delete requests that nothing can come of any more. Returns how many."""
     now = clock.now()

@@ -50,8 +50,7 @@ class Request(FlaskOAuth2Request):
 
 
 class UnknownGrant(UnsupportedGrantTypeError):
-    def get_error_description(self) -> str:
-        return "this grant_type is not offered here: see the metadata"  # what was sent is not ours to repeat
+    description = "this grant_type is not offered here: see the metadata"  # what was sent is not ours to repeat
 
 
 class Server(AuthorizationServer):
@@ -125,6 +124,7 @@ class Introspection(IntrospectionEndpoint):
         return token.check_client(client)
 
     def introspect_token(self, token: tokens.Token) -> dict[str, Any]:
+        """As RFC 7662 §2.2 has it, with the key of a bound one and what was granted with one that a code bought."""
         return {
             "active": True,
             "client_id": token.principal.client,
@@ -134,17 +134,19 @@ class Introspection(IntrospectionEndpoint):
             "iat": int(token.issued_at.timestamp()),
             "exp": int(token.expires_at.timestamp()),
             **({"cnf": {"jkt": token.jkt}} if token.jkt else {}),
+            **({"authorization_details": [_granted(token)]} if token.principal.consent else {}),
         }
 
 
 class Revocation(RevocationEndpoint):
     """A client may end its own tokens; the next request with one is refused."""
 
-    def check_params(self, request: Any, client: clients.Client) -> None:
+    def authenticate_token(self, request: Any, client: clients.Client) -> tokens.Token | None:
         _require_token(request)
-
-    def query_token(self, token_string: str, token_type_hint: str | None) -> tokens.Token | None:
-        return _query_token(token_string)
+        token = _query_token(request.form["token"])
+        if token is not None and not token.check_client(client):
+            raise InvalidGrantError("the token is not one of this client")
+        return token
 
     def revoke_token(self, token: tokens.Token, request: Any) -> None:
         assert token.principal.token
@@ -212,6 +214,11 @@ def _require_token(request: Any) -> None:
 def _query_token(token_string: str) -> tokens.Token | None:
     with db.reading() as reading:
         return tokens.find(reading, token_string)
+
+
+def _granted(token: tokens.Token) -> Any:
+    with db.reading() as reading:
+        return authorizations.granted_with(reading, bytes.fromhex(token.principal.token or ""))
 
 
 def _save_token(issued: dict[str, Any], request: Request) -> None:

@@ -123,6 +123,9 @@ class IntrospectionSchema(Schema):
     iat = fields.Integer()
     exp = fields.Integer()
     cnf = fields.Nested(ConfirmationSchema, metadata={"description": "of a token that is bound to a key"})
+    authorization_details = fields.List(
+        fields.Dict(), metadata={"description": "of a token that a code bought: what was granted (RFC 9396 §9.2)"}
+    )
 
 
 class MetadataSchema(Schema):

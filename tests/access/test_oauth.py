@@ -2,6 +2,7 @@
 """The OAuth2 endpoints as RFC 6749, 7009, 7662 and 8414 describe them, bodies included."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -48,7 +49,8 @@ def assert_refused(response: Any, status: int, error: str) -> None:
     """The error body of RFC 6749 §5.2."""
     assert (response.status_code, response.json["error"]) == (status, error)
     assert response.content_type == "application/json"
-    assert response.json.keys() <= {"error", "error_description", "error_uri"}
+    assert response.json.keys() == {"error", "error_description"}
+    assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", response.json["error_description"])
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["X-Request-Id"]
     if status == 401:

@@ -47,6 +47,8 @@ def test_an_enterprise_grants_and_the_bank_asks_with_the_token_that_its_code_bou
     (granted,) = token["authorization_details"]
     assert granted["type"] == "credit_query"
     assert (granted["uscc"], granted["classes"], granted["purposes"]) == (person.uscc, [1, 2], ["pre_loan"])
+    shown = bank.http.post("/oauth/introspect", data={"token": token["access_token"]}, auth=bank.auth).json
+    assert (shown["active"], shown["authorization_details"]) == (True, [granted])
     asked = factories.ask(bank.http, token["access_token"], person.uscc, classes=[1])
     assert asked.status_code == 200, asked.json
     assert asked.json["consent_id"] == granted["consent_id"]
