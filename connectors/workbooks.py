@@ -3,7 +3,9 @@
 
 What a cell says is kept as text, so that a code is never a float. A number of more than 15 digits was rounded
 by the spreadsheet, a formula says nothing certain, a merged cell leaves others empty: each ends the file, with
-the remedy. Memory holds the workbook's shared texts, at most LARGEST_TEXTS_BYTES, and one row.
+the remedy. What the sheet says of its own size is not believed, links to other files are not followed. Memory holds
+the workbook's shared texts, at most LARGEST_TEXTS_BYTES, and one row, however far to the right its cells stand and
+however often they name a text.
 """
 
 import io
@@ -41,14 +43,14 @@ def records(delivery: io.BufferedReader, layout: Layout) -> Records:
         if sum(member.file_size for member in archive.infolist()) > ceiling:
             raise bomb(ceiling)
         try:
-            yield from _rows(archive, layout)
+            yield from _rows(archive, layout, ceiling)
         except (expat.ExpatError, KeyError, ValueError, IndexError, RuntimeError) as error:
             raise Broken(Invalid, "the workbook is damaged", "save it anew as .xlsx") from error
 
 
-def _rows(archive: zipfile.ZipFile, layout: Layout) -> Records:
+def _rows(archive: zipfile.ZipFile, layout: Layout, ceiling: int) -> Records:
     sheet, since_1904 = _only_sheet(archive)
-    sheet_reader = _Sheet(layout, _texts(archive), _date_styles(archive), since_1904)
+    sheet_reader = _Sheet(layout, ceiling, _texts(archive), _date_styles(archive), since_1904)
     width = 0
     for cells in sheet_reader.rows(archive, sheet):
         width = width or len(cells)
@@ -58,13 +60,16 @@ def _rows(archive: zipfile.ZipFile, layout: Layout) -> Records:
 class _Sheet:
     """Takes the parser's events and collects the rows that they make up."""
 
-    def __init__(self, layout: Layout, texts: list[str], date_styles: frozenset[int], since_1904: bool) -> None:
-        self.limits, self.texts, self.date_styles = layout.limits, texts, date_styles
+    def __init__(
+        self, layout: Layout, ceiling: int, texts: list[str], date_styles: frozenset[int], since_1904: bool
+    ) -> None:
+        self.limits, self.ceiling, self.texts, self.date_styles = layout.limits, ceiling, texts, date_styles
+        self.known_columns = len(layout.columns) + len(layout.ignored)
         self.epoch = datetime.fromisoformat("1904-01-01" if since_1904 else "1899-12-30")
         self.done: list[list[str] | Broken] = []
         self.cells: list[str] = []
         self.pieces: list[str] = []
-        self.characters = 0
+        self.characters = self.all_characters = 0
         self.position, self.kind, self.style, self.within = 0, "n", 0, ""
 
     def rows(self, archive: zipfile.ZipFile, name: str) -> Iterator[list[str]]:
@@ -102,12 +107,20 @@ class _Sheet:
         self.pieces = []
 
     def text(self, piece: str) -> None:
-        if self.within in {"v", "t"}:
-            self.characters += len(piece)
-            if self.characters > self.limits.row_bytes:
-                self.done.append(too_long(self.limits.row_bytes))  # behind the rows before it
-                return
+        if self.within in {"v", "t"} and self._is_room_for(piece):
             self.pieces.append(piece)
+
+    def _is_room_for(self, piece: str) -> bool:
+        """Whether the row and the sheet may hold it; else the fault stands behind the rows before it."""
+        self.characters += len(piece)
+        self.all_characters += len(piece)
+        if self.all_characters > self.ceiling:
+            self.done.append(bomb(self.ceiling))
+        elif self.characters > self.limits.row_bytes:
+            self.done.append(too_long(self.limits.row_bytes))
+        else:
+            return True
+        return False
 
     def end(self, name: str) -> None:
         if name in {"v", "t", "rPh"}:
@@ -116,7 +129,10 @@ class _Sheet:
             text = self._value("".join(self.pieces))
             if len(text) > self.limits.cell_characters:
                 self.done.append(overlong(self.limits.cell_characters))
-            self.cells += [""] * (self.position - len(self.cells) - 1) + [text]
+            elif self.kind == "s" and not self._is_room_for(text):
+                return
+            # Beyond what the feed knows the row has too many cells, wherever exactly they stand.
+            self.cells += [""] * (min(self.position - 1, self.known_columns) - len(self.cells)) + [text]
         elif name == "row" and any(self.cells):
             while not self.cells[-1]:
                 self.cells.pop()
@@ -159,7 +175,7 @@ def _only_sheet(archive: zipfile.ZipFile) -> tuple[str, bool]:
     def start(name: str, attributes: dict[str, str]) -> None:
         if name == "sheet":
             sheets.append(next(value for key, value in attributes.items() if key.endswith(":id")))
-        elif name == "Relationship":
+        elif name == "Relationship" and attributes.get("TargetMode") != "External":
             targets[attributes["Id"]] = attributes["Target"]
         elif name == "workbookPr":
             since_1904.append(attributes.get("date1904", "0") in {"1", "true"})
@@ -169,6 +185,8 @@ def _only_sheet(archive: zipfile.ZipFile) -> tuple[str, bool]:
             pass
     if len(sheets) != 1:
         raise Broken(Invalid, f"the workbook has {len(sheets)} sheets", "deliver a workbook of one sheet")
+    if sheets[0] not in targets:
+        raise Broken(Invalid, "the sheet lies in another file", "copy it into the workbook")
     target = targets[sheets[0]]
     return (target[1:] if target.startswith("/") else f"xl/{target}"), any(since_1904)
 

@@ -16,13 +16,13 @@ from sqlalchemy import func, inspect, select, table
 
 from bureau import intake
 from bureau.records import Batch, Unreadable
-from connectors import feeds, readers
+from connectors import feeds, readers, workbooks
 from connectors.readers import Cells
 from kernel import db
 from kernel.errors import BureauError, Invalid, TooLarge
 from tests.conftest import House
 from tests.connectors.test_readers import HEADER, LAYOUT, cells, deliver, limited, read
-from tests.connectors.workbook import cell, number, text, workbook
+from tests.connectors.workbook import cell, number, shared, text, workbook
 
 REGISTER = "market-regulation-register"
 GOOD = "演示公司,91320500MA1XY8014D,2019-05-06,有限责任公司,200(万),机械,江苏,苏州\n"
@@ -109,6 +109,12 @@ def test_a_workbook_row_with_too_many_cells_is_malformed(tmp_path: Path) -> None
 
 
 HEAD = [text("名称"), text("代码")]
+_LINK = '<Relationships><Relationship Id="r1" Target="file:///etc/passwd" TargetMode="External"/></Relationships>'
+ELSEWHERE = {
+    "xl/externalLinks/externalLink1.xml": '<externalLink><externalBook r:id="r1"/></externalLink>',
+    "xl/externalLinks/_rels/externalLink1.xml.rels": _LINK,
+}
+SHEET_ELSEWHERE = {"xl/_rels/workbook.xml.rels": _LINK}
 BROKEN_BOOKS = {
     "a formula": (workbook(HEAD, ["<c><f>1+1</f><v>2</v></c>"]), "row 1: column 1 holds a formula"),
     "a formula later": (workbook(HEAD, [text("甲")], [text("乙"), "<c><f>A1</f></c>"]), "row 2: column 2 holds"),
@@ -122,8 +128,57 @@ BROKEN_BOOKS = {
     "no workbook": (zipped(b"x"), "header: no .xlsx workbook"),
     "an old workbook": (b"\xd0\xcf\x11\xe0" + bytes(500), "header: no .xlsx workbook"),
     "a cut workbook": (workbook(HEAD)[:-30], "header: no .xlsx workbook"),
+    "a link to another workbook": (
+        workbook(HEAD, [text("甲"), "<c><f>[1]S1!A1</f><v>1</v></c>"], more=ELSEWHERE), "row 1: column 2 holds a for",
+    ),
+    "a sheet elsewhere": (workbook(HEAD, more=SHEET_ELSEWHERE), "header: the sheet lies in another file"),
+    "a header far to the right": (workbook([*HEAD, cell("XFD1", text("备注"))]), "header: column 3 is unknown"),
+    "a text that is not there": (workbook(HEAD, [shared(1)], texts=["甲"]), "the workbook is damaged"),
     "a header twice": (workbook([text("名称"), text("代码"), text("代码")]), "header: column 3 is there twice"),
 }  # fmt: skip
+
+
+def test_a_workbook_is_read_whatever_it_links_to_or_says_of_its_size(tmp_path: Path) -> None:
+    rows, read_as = ([text("甲"), text("1")], [shared(0), number("2")]), cells(("甲", "1"), ("乙", "2"))
+    for told in ("A1:XFD1048576", "A1", "nonsense"):
+        content = workbook(HEAD, *rows, head=f'<dimension ref="{told}"/>', texts=["乙"], more=ELSEWHERE)
+        assert read(deliver(tmp_path, content), layout(format="xlsx")) == read_as
+
+
+def test_cells_far_to_the_right_make_malformed_rows_in_little_memory(tmp_path: Path) -> None:
+    file = deliver(tmp_path, workbook(HEAD, *([cell(f"XFD{n}", number("7"))] for n in range(2, 5_002))))
+    tracemalloc.start()
+    rows = readers.read(dataclasses.replace(limited(rows=10_000, ratio=100), format="xlsx"), file)
+    assert next(rows) == Unreadable(1, "malformed-row", {"row": "\t\t\t7"})
+    assert sum(isinstance(row, Unreadable) for row in rows) == 4_999
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (
+            workbook(HEAD, *([shared(0)] for _ in range(90_000)), texts=["x" * 100]),
+            "row [0-9]+: the file holds more than",
+        ),
+        (workbook(HEAD, [shared(0)] * 21, texts=["x" * 100]), "row 1: more than 2,000 bytes"),
+        (workbook(HEAD, [shared(0)], texts=["x" * 101]), "row 1: a cell has more than 100 characters"),
+        (workbook(HEAD, texts=["x" * 99] * 300), "header: the workbook's texts are too many"),
+    ],
+)
+def test_shared_texts_that_unpack_to_more_than_the_feed_allows_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, problem: str
+) -> None:
+    monkeypatch.setattr(workbooks, "LARGEST_TEXTS_BYTES", 30_000)
+    file = deliver(tmp_path, content)
+    tracemalloc.start()
+    with pytest.raises(TooLarge, match=rf"^delivery\.csv, {problem}.*; "):
+        count(
+            file, dataclasses.replace(limited(rows=10_000_000, unpacked_bytes=5_000_000, ratio=10_000), format="xlsx")
+        )
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", BROKEN_BOOKS)

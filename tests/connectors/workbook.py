@@ -3,7 +3,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 _REL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -22,8 +22,21 @@ def cell(reference: str, made: str) -> str:
     return made.replace("<c", f'<c r="{reference}"', 1)
 
 
-def workbook(*rows: Iterable[str], sheets: int = 1, before: str = "", after: str = "") -> bytes:
-    """A workbook of these rows of cells in its first sheet; style 1 is a date."""
+def shared(number: int) -> str:
+    return f'<c t="s"><v>{number}</v></c>'
+
+
+def workbook(
+    *rows: Iterable[str],
+    sheets: int = 1,
+    before: str = "",
+    head: str = "",
+    after: str = "",
+    texts: Sequence[str] = (),
+    more: Mapping[str, str] | None = None,
+) -> bytes:
+    """A workbook of these rows of cells in its first sheet; style 1 is a date, `texts` are shared, `more` parts."""
+    strings = "".join(f"<si><t>{escape(one)}</t></si>" for one in texts)
     body = "".join(f"<row>{''.join(cells)}</row>" for cells in rows)
     names = "".join(f'<sheet name="S{n}" sheetId="{n}" r:id="r{n}"/>' for n in range(1, sheets + 1))
     targets = "".join(f'<Relationship Id="r{n}" Target="worksheets/s{n}.xml"/>' for n in range(1, sheets + 1))
@@ -33,7 +46,10 @@ def workbook(*rows: Iterable[str], sheets: int = 1, before: str = "", after: str
         "xl/_rels/workbook.xml.rels": f"<Relationships>{targets}</Relationships>",
         "xl/styles.xml": f'<styleSheet xmlns="{_MAIN}"><numFmts><numFmt numFmtId="164" formatCode="yyyy-mm-dd"/>'
         '</numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs></styleSheet>',
-        "xl/worksheets/s1.xml": f'{before}<worksheet xmlns="{_MAIN}"><sheetData>{body}</sheetData>{after}</worksheet>',
+        "xl/worksheets/s1.xml": f'{before}<worksheet xmlns="{_MAIN}">{head}<sheetData>{body}</sheetData>{after}'
+        "</worksheet>",
+        "xl/sharedStrings.xml": f'<sst xmlns="{_MAIN}">{strings}</sst>',
+        **(more or {}),
     }
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
