@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Feeds pulled on schedule: one puller a feed over all workers, restarted where it left off, tried again with rests.
 
-1. lease     the feed's row is taken for LEASE, anew while it is at work; a process that dies loses it by itself
+1. lease     the feed's row is taken for LEASE, anew while it is at work; a process that dies loses it by itself, and
+             at once to another one of its own machine (see `connectors.processes`)
 2. fetch     the transport spools what is new, a file at a time
 3. receive   by the function that receives every delivery: the same digest again gives the first receipt
 4. remember  so that the next pull begins behind it; killed before this, 2 and 3 are done again to no effect
@@ -19,12 +20,12 @@ from sqlalchemy.exc import DBAPIError
 
 from bureau import intake
 from bureau.intake import Receipt
-from connectors import feeds, frontend, https, rhythm, sftp, watch
+from connectors import feeds, frontend, https, processes, rhythm, sftp, watch
 from connectors.feeds import Feed
 from connectors.fetched import Beat, Fetched, Reveal
 from connectors.models import feed_state
 from connectors.transports import Database, Https, Sftp
-from kernel import clock, db, ids
+from kernel import clock, db
 from kernel.errors import BureauError, Conflict, Invalid, TooLarge
 from kernel.idempotency import settle
 
@@ -124,10 +125,13 @@ def _lease(feed: Feed, due_at: datetime | None = None) -> bool:
         with db.transaction() as tx:
             _note(tx, feed, now)
             free = feed_state.c.lease_until.is_(None) | (feed_state.c.lease_until < now)
+            holder = tx.scalar(select(feed_state.c.lease_by).where(feed_state.c.feed == feed.feed))
+            if holder is not None and processes.has_ended(holder):
+                free |= feed_state.c.lease_by == holder
             mine = update(feed_state).where(feed_state.c.feed == feed.feed, free)
             if due_at is not None:
                 mine = mine.where(feed_state.c.due_at <= due_at)
-            values = {"lease_by": _ME, "lease_until": now + LEASE, "tried_at": now}
+            values = {"lease_by": processes.own_name(), "lease_until": now + LEASE, "tried_at": now}
             return bool(tx.execute(mine.values(**values)).rowcount)
 
     return settle(attempt)
@@ -158,7 +162,7 @@ def _beating(feed: Feed) -> Beat:
 
 def _renew(feed: Feed) -> None:
     with db.transaction() as tx:
-        mine = feed_state.c.feed == feed.feed, feed_state.c.lease_by == _ME
+        mine = feed_state.c.feed == feed.feed, feed_state.c.lease_by == processes.own_name()
         if not tx.execute(update(feed_state).where(*mine).values(lease_until=clock.now() + LEASE)).rowcount:
             raise Conflict(f"{feed.feed} was taken over by another process", slug="feed-in-progress")
 
@@ -167,7 +171,7 @@ def _settle(feed: Feed, problem: str | None) -> None:
     """Give the feed free, and say when it is due again."""
     now = clock.now()
     with db.transaction() as tx:
-        mine = feed_state.c.feed == feed.feed, feed_state.c.lease_by == _ME
+        mine = feed_state.c.feed == feed.feed, feed_state.c.lease_by == processes.own_name()
         failures = tx.scalar(select(feed_state.c.failures).where(*mine)) or 0
         values: dict[str, Any] = {"lease_by": None, "lease_until": None, "failures": 0, "problem": None}
         values |= {"pulled_at": now} if problem is None else {}
@@ -176,6 +180,3 @@ def _settle(feed: Feed, problem: str | None) -> None:
             values |= {"failures": failures + 1, "problem": problem[:LONGEST_PROBLEM]}
             due = due and min(due, now + rhythm.rest_after(failures + 1))
         tx.execute(update(feed_state).where(*mine).values(**values, due_at=due))
-
-
-_ME = ids.new_id()

@@ -4,6 +4,7 @@
 The deliveries go through the real doors; the model keeps what it sent, and knows nothing of folios.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,3 +170,23 @@ def _identity(row: Row, source: str) -> str:
     if dataset.kind == "event":
         return repr((source, row.event_date, sorted(row.items.items())))
     return repr((source, [row.event_date if key == "event_date" else row.items[key] for key in dataset.key_items]))
+
+
+def held_by_batch(codes: Iterable[str], number: int) -> dict[str, tuple[set[str], int, str]]:
+    """Of some enterprises in one class, by batch: record ids without it, how many, and a digest of what they say."""
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for code in codes:
+        with db.reading() as reading:
+            regions = vault.open_dossier(reading, code, (number,)).regions.get(number, ())
+        for record in (orjson.loads(one.body) for region in regions for one in region.entries()):
+            batch, _, within = record.pop("id").partition(".")
+            del record["received_at"]
+            found.setdefault(batch, []).append((within, orjson.dumps([code, within, record])))
+    return {
+        batch: (
+            {within for within, _ in held},
+            len(held),
+            hashlib.sha256(b"".join(told for _, told in sorted(held))).hexdigest(),
+        )
+        for batch, held in found.items()
+    }

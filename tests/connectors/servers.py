@@ -187,9 +187,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             page = int(asked["page"])
             return self.say(200, json.dumps({"data": rows[(page - 1) * 2 : page * 2]}).encode())
         if parts.path == "/cursor":
-            at = int(asked.get("after", "0"))
-            rest = str(at + 2) if at + 2 < len(rows) else None
-            return self.say(200, json.dumps({"data": rows[at : at + 2], "next": rest}).encode())
+            at, size = int(asked.get("after", "0")), int(asked.get("size", "2"))
+            rest = str(at + size) if at + size < len(rows) else None
+            return self.say(200, json.dumps({"data": rows[at : at + size], "next": rest}).encode())
         if parts.path == "/linked":
             at = int(asked.get("at", "0"))
             more = {"Link": '</linked?at=%d>; rel="next"' % (at + 2)} if at + 2 < len(rows) else {}

@@ -49,18 +49,6 @@ def own_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     assert list(folder.iterdir()) == [], "something was left in the spool"
 
 
-@pytest.fixture(scope="module")
-def drop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with servers.sshd(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
-    with servers.origin(tmp_path_factory.mktemp("origin")) as running:
-        yield running
-
-
 def feed(folder: Path, transport: str, **changed: str) -> feeds.Feed:
     toml = REGISTER.replace('feed = "market-regulation-register"', 'feed = "pulled"')
     for name, told in changed.items():
