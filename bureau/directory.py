@@ -49,12 +49,12 @@ def overtaken(tx: Connection, batch: int, since: datetime) -> list[str]:
 
     What the batch says of them may have been said already then, and so not have been noted.
     """
-    newer = directory.join(batches, batches.c.id == directory.c.batch)
-    newer = newer.join(publication, publication.c.number == batches.c.publication)
+    since_then = select(batches.c.id).join(publication, publication.c.number == batches.c.publication)
+    newer = list(tx.scalars(since_then.where(publication.c.time >= since)))
+    if not newer:
+        return []
     here = folio.c.uscc == directory.c.uscc, folio.c["class"] == 1, folio.c.batch == batch
-    named = (
-        select(directory.c.uscc).distinct().select_from(newer).where(publication.c.time >= since, exists().where(*here))
-    )
+    named = select(directory.c.uscc).distinct().where(directory.c.batch.in_(newer), exists().where(*here))
     return list(tx.scalars(named))
 
 

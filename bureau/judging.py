@@ -149,15 +149,14 @@ def _fitting(
 ) -> tuple[Mapping[str, Value], Mapping[str, str], tuple[str, ...]]:
     """Items, raw texts and warnings, with what does not fit moved from the first to the second."""
     types, codes = item_types(dataset), _codes_of(dataset, catalogue)
-    told = row.items
-    unfit = {
-        name: f"not-{types[name]}" for name, value in told.items() if not (value is None or FITS[types[name]](value))
-    }
-    unfit |= {
-        name: "not-in-codes"
-        for name, known in codes.items()
-        if name not in unfit and (value := told.get(name)) is not None and value not in known
-    }
+    told, unfit = row.items, dict[str, str]()
+    for name, value in told.items():
+        if value is None:
+            continue
+        if not FITS[types[name]](value):
+            unfit[name] = f"not-{types[name]}"
+        elif name in codes and value not in codes[name]:
+            unfit[name] = "not-in-codes"
     sound = {name: None if name in unfit else value for name, value in told.items()} if unfit else told
     if not row.act:
         unfit |= rules.broken(dataset.code, sound)

@@ -53,6 +53,8 @@ def write(tx: Connection, laid: Sequence[Laid], *, since: int | None = None, bat
 
     Returns their sum, which the act's entry must tell. The caller commits.
     """
+    if not laid:
+        return Held()
     current, rows, summed = vault.current_keys(tx, {one.uscc for one in laid}), [], Held()
     for one in laid:
         key, number = current[one.uscc], vault.class_of(one.record)

@@ -162,9 +162,10 @@ _unflushed: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
 def _open_postgresql(url: str) -> Engine:
     # Statements are few and find rows by key: planning a partitioned one anew costs more than running it.
-    # A page of a large table is read by one backend: to start another for each costs more than it reads.
-    plans = "-c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c jit=off"
-    options = f"-c lock_timeout={LOCK_WAIT_MS} -c timezone=UTC {plans}"
+    # A page of a large table is read by one backend: to start another for each costs more than it reads. And keys are
+    # found by their index, also in a table that was small when the statement was planned.
+    planned = "-c plan_cache_mode=force_generic_plan -c max_parallel_workers_per_gather=0 -c jit=off"
+    options = f"-c lock_timeout={LOCK_WAIT_MS} -c timezone=UTC {planned} -c random_page_cost=1.1"
     settings: dict[str, Any] = {"pool_size": POOL_SIZE, "max_overflow": 0}
     settings["connect_args"] = {"options": options, "prepare_threshold": 2}
     engine = create_engine(url, **settings)
