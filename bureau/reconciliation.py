@@ -28,7 +28,7 @@ from kernel import bulk, clock, db, ids, keys
 from kernel.keys import Altered
 
 ENTERPRISES_AT_ONCE = 500
-ENTERPRISES_A_ROUND = 20_000  # of the worker: then others have their turn
+ENTERPRISES_A_ROUND = 5_000  # of the worker, some 20 s: then others have their turn
 OPEN, EXPLAINED, SETTLED = STATES = ("open", "explained", "settled")
 
 Found = dict[tuple[str, str], Discrepancy]

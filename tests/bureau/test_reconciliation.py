@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
+from app import worker
 from audit import trail
 from bureau import amendments, discrepancies, erasure, publications, quality, reconciliation, reconciliation_list
 from bureau.folios import Correction
@@ -217,6 +218,18 @@ def test_other_facts_have_everybody_looked_at_anew(house: House, uscc: str, monk
     monkeypatch.setattr(discrepancies, "digest", lambda: "others")
     assert reconciliation.catch_up() == 1
     assert states() == ["settled"]
+
+
+def test_the_worker_keeps_the_list_up_some_at_a_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciliation, "ENTERPRISES_AT_ONCE", 1)
+    monkeypatch.setattr(reconciliation, "ENTERPRISES_A_ROUND", 2)
+    codes = [new_uscc() for _ in range(3)]
+    for source, fen in (("S01", 100), ("S02", 200)):
+        deliver([registration(n, code, **{"C1.01.07": fen}) for n, code in enumerate(codes, 1)], source=source)
+    worker.work_once()
+    assert len(listed()) == 2
+    worker.work_once()
+    assert len(listed()) == 3
 
 
 def test_two_processes_at_once_list_it_once(open_house: House, uscc: str) -> None:
