@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from bureau import intake
@@ -35,10 +36,10 @@ def deliver(enterprises: int, keep: Path | None, home: Path, tell: Callable[[int
     The files are kept in the folder `keep`; without one each lies under `home` until it is taken in. `tell` hears the
     number of rows done. Raises SettingError where the city's program ends before its work.
     """
-    done = 0
+    done, load = 0, cache(feeds.load)
     with _folder(keep, home) as folder, _city(enterprises, folder) as city:
         for feed, file in _files(city):
-            done += intake.receive(feeds.pull(feeds.load(feed), file)).rows
+            done += intake.receive(feeds.pull(load(feed), file)).rows
             if keep is None:
                 file.unlink()
             tell(done)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
 from hashlib import sha256
-from statistics import mean, median
+from statistics import correlation, mean, median
 from typing import Any
 
 import pytest
@@ -380,6 +380,40 @@ def test_failing_firms_show_it_in_loans_and_in_court(
     for dataset in ("C3.08", "C5.04", "C5.05"):
         bad, good = (mean(bool(each[dataset]) for each in group) for group in (failing, healthy))
         assert bad > max(0.1, 10 * good)
+
+
+def test_turnover_tax_power_water_and_staff_of_one_trade_rise_and_fall_together(
+    population: list[Firm], dossiers: dict[str, dict[str, list[Row]]]
+) -> None:
+    trade = [dossiers[firm.uscc] for firm in population if firm.industry == "3484"]
+    trade = [each for each in trade if len(each["C2.01"]) == 12]  # those that were there all year
+    assert len(trade) > 50
+    turnover = [mean(series(each, "C2.06.01")) for each in trade]
+    for code, least in (("C2.05.03", 0.99), ("C2.01.04", 0.95), ("C2.07.03", 0.8)):
+        assert correlation(turnover, [mean(series(each, code)) for each in trade]) > least, code
+    for code, least in (("C2.05.03", 0.99), ("C2.01.04", 0.7)):  # month by month, within each firm
+        assert median(correlation(series(each, "C2.06.01"), series(each, code)) for each in trade) > least, code
+
+
+def series(dossier: dict[str, list[Row]], code: str) -> list[float]:
+    """An item month by month; of tax, what is told of the value-added tax."""
+    rows = [row for row in dossier[code[:5]] if row.items.get("C2.05.02", "增值税") == "增值税"]
+    return [float(str(row.items[code])) for row in rows]
+
+
+def test_who_has_failed_for_months_is_bad_in_several_classes_at_once_and_hardly_anybody_else(
+    population: list[Firm], small_city: list[tuple[Batch, list[Row]]]
+) -> None:
+    negative = {item.code for item in current().items.values() if item.negative}
+    bad: dict[str, set[str]] = {firm.uscc: set() for firm in population[:300]}
+    for _, rows in small_city:
+        for row in rows:
+            if any(row.items.get(code) not in (None, False, 0, "0") for code in negative & row.items.keys()):
+                bad[row.uscc].add(row.dataset[:2])
+    failed = [firm for firm in population[:300] if firm.failing_from and firm.failing_from < date(2026, 4, 1)]
+    assert failed
+    assert all(len(bad[firm.uscc] & {"C1", "C2", "C3", "C4", "C5"}) >= 3 for firm in failed)
+    assert mean(len(bad[firm.uscc]) > 1 for firm in population[:300] if not firm.failing_from) < 0.03
 
 
 def told_apart(
