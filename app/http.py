@@ -7,7 +7,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-THREADS = 3  # questions at once in each worker process: more would only fight for the interpreter's lock
+THREADS = 8  # requests at work at once in each worker process: while some wait for the disk, others compute
 CALLERS = 128  # requests of each worker process that may be coming in at once; few of them are at work
 BACKLOG = 1024  # connections that may wait for a worker
 STOP_WITHIN_S = 5  # a caller who never finishes keeps no worker alive longer than this
