@@ -73,10 +73,12 @@ MORE = {
     "export_entries": ("404", "409"),
     **dict.fromkeys(("confirm_correction", "confirm_export", "explain_discrepancy"), ("409",)),
 }
+DIGESTED = ("ask", "show_again", "show_own_dossier", "screen", "export")
 WITHOUT_DATABASE = ("show_metadata", "is_alive", "openapi", "show_docs", "show_docs_file")
 
 HEADERS = {
     "X-Request-Id": "the caller's own if it sent a sane one; names the request in the operator's log",
+    "X-Entry-Id": "the entry on the trail: its receipt is at /v1/audit/receipts/",
     "Content-Digest": "SHA-256 of the body (RFC 9530): what the entry on the trail holds",
     "WWW-Authenticate": "how to authenticate (RFC 6750 §3)",
     "Retry-After": "seconds",
@@ -168,9 +170,10 @@ def _finish_operation(path: str, operation: dict[str, Any], view: str) -> None:
     for status in [status for status in responses if status == "default" or int(status) >= 400]:
         del responses[status]
     for response in responses.values():
-        limited = ("RateLimit-Policy", "RateLimit") if view in ("ask", "show_again", "screen") else ()
-        answered = ("Content-Digest",) if view in ("ask", "show_again", "show_own_dossier") else ()
-        response["headers"] = _refer("headers", "X-Request-Id", *answered, *limited)
+        limited = ("RateLimit-Policy", "RateLimit") if view in ("ask", "show_again", "screen", "export") else ()
+        answered = ("Content-Digest",) if view in DIGESTED else ()
+        named = ("X-Entry-Id",) if view == "export" else ()
+        response["headers"] = _refer("headers", "X-Request-Id", *named, *answered, *limited)
     operation["operationId"] = view
     for requirement in operation["security"]:
         if requirement.get("bearer") == [""]:

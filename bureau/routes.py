@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The question. Start here and read downwards: disclosure, consents, vault, answers, trail."""
 
-import base64
 from typing import Any
 
 from flask import Response
@@ -14,7 +13,7 @@ from consent.question import of_client
 from kernel import auth
 from kernel.errors import NotPermitted
 from kernel.idempotency import required_key
-from kernel.web import Blueprint, json_response
+from kernel.web import Blueprint, content_digest, json_response
 
 blp = Blueprint("bureau", __name__, url_prefix="/v1", description="One question about one enterprise")
 
@@ -50,5 +49,4 @@ def show_own_dossier(uscc: str) -> Response:
 
 
 def _answered(answer: Answer) -> Response:
-    digest = base64.b64encode(answer.digest).decode()
-    return json_response(answer.body, Content_Digest=f"sha-256=:{digest}:")
+    return json_response(answer.body, Content_Digest=content_digest(answer.digest))

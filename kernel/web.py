@@ -5,6 +5,7 @@ Blueprints come from here, so that what a route asks of its caller is enforced a
 every view is under `@blp.requires(scope)` or on the public list under `@blp.public`.
 """
 
+import base64
 import io
 import re
 from collections.abc import Callable
@@ -232,6 +233,11 @@ def json_response(body: bytes | dict[str, Any], status: int = 200, **headers: st
     for name, value in headers.items():
         response.headers[name.replace("_", "-")] = value
     return response
+
+
+def content_digest(digest: bytes) -> str:
+    """A body's SHA-256 as the header Content-Digest has it (RFC 9530)."""
+    return f"sha-256=:{base64.b64encode(digest).decode()}:"
 
 
 def aside() -> AbstractContextManager[None]:

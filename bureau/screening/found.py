@@ -79,9 +79,10 @@ def screen(principal: auth.Principal, body: Mapping[str, Any], key: str) -> byte
     return disclose_many(_search(principal, asking, body, key, asked), produce)[1]
 
 
-def export(principal: auth.Principal, body: Mapping[str, Any], key: str) -> bytes:
+def export(principal: auth.Principal, body: Mapping[str, Any], key: str) -> tuple[str, bytes]:
     """The first rows of a screening as CSV (UTF-8 with its mark), under the same consents, each on the trail.
 
+    Returns the entry's id, by which its receipt is fetched, and the file.
     A text that a spreadsheet would take for a formula begins with an apostrophe. Raises as `screen` does.
     """
     asking = _institution(principal)
@@ -102,7 +103,7 @@ def export(principal: auth.Principal, body: Mapping[str, Any], key: str) -> byte
         about = {"conditions": told_of, "total": int(np.count_nonzero(matched))}
         return Page(_csv([heads, *lines]), usccs, about)
 
-    return disclose_many(_search(principal, asking, body, key, asked), produce)[1]
+    return disclose_many(_search(principal, asking, body, key, asked), produce)
 
 
 def pages_of(rows: int) -> int:

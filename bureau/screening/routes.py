@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Indicators and screening over HTTP."""
 
+import hashlib
 from typing import Any
 
 from flask import Response
@@ -11,7 +12,7 @@ from bureau.screening import found, versions
 from bureau.screening.described import describe
 from kernel import auth
 from kernel.idempotency import required_key
-from kernel.web import Blueprint, json_response
+from kernel.web import Blueprint, content_digest, json_response
 
 blp = Blueprint("screening", __name__, url_prefix="/v1", description="Indicators, and enterprises found by them")
 
@@ -67,7 +68,8 @@ def screen(body: dict[str, Any]) -> Response:
     """Find enterprises by their indicators, of those that let themselves be found; each page is on record."""
     key, caller = required_key(), auth.caller()
     limits.count_screening(caller)
-    return json_response(found.screen(caller, body, key))
+    page = found.screen(caller, body, key)
+    return json_response(page, Content_Digest=content_digest(hashlib.sha256(page).digest()))
 
 
 @blp.route("/screenings/exports", methods=["POST"])
@@ -79,10 +81,13 @@ def screen(body: dict[str, Any]) -> Response:
 def export(body: dict[str, Any]) -> Response:
     """The first enterprises of a screening as a CSV file, at most 2,000; each is on record as if it were on a page.
 
-    It counts for as many pages as its `limit` has.
+    It counts for as many pages as its `limit` has. Its receipt: `/v1/audit/receipts/` and the header `X-Entry-Id`.
     """
     key, caller = required_key(), auth.caller()
     limits.count_screening(caller, found.pages_of(body.get("limit", found.MAX_EXPORTED)))
-    answer = Response(found.export(caller, body, key), content_type="text/csv; charset=utf-8")
+    entry_id, file = found.export(caller, body, key)
+    answer = Response(file, content_type="text/csv; charset=utf-8")
+    answer.headers["X-Entry-Id"] = entry_id
+    answer.headers["Content-Digest"] = content_digest(hashlib.sha256(file).digest())
     answer.headers["Content-Disposition"] = 'attachment; filename="screening.csv"'
     return answer

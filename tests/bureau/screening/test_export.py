@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An export: the first rows of a screening as CSV, under the same consents, each enterprise on the trail."""
 
+import base64
 import csv
+import hashlib
 import io
 from typing import Any
 
@@ -10,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from access import limits
+from audit import trail
 from audit.models import entry, shown
 from bureau import disclosure_many
 from consent import consents
@@ -47,6 +50,23 @@ def test_an_export_holds_who_consents_and_no_formula(house: House, client: Flask
     assert (rows[0][1], rows[0][3], rows[0][4]) == ("'@SUM(A1)", "'=1+1", "")
     assert float(rows[0][2]) > 3
     assert [row[0] for row in lines(city.screen(path=EXPORTS, where=EVERYONE, limit=2))[1:]] == city.usccs[:2]
+
+
+def test_what_was_shown_can_be_proved_by_the_entry_that_a_page_and_a_file_name(
+    house: House, client: FlaskClient
+) -> None:
+    city = City(client, 2)
+    for uscc in city.usccs:
+        consent(uscc, city.bank)
+    city.index()
+    page, file = city.screen(where=EVERYONE), city.screen(path=EXPORTS, where=EVERYONE)
+    with db.reading() as reading:
+        for answer, entry_id in ((page, page.json["entry_id"]), (file, file.headers["X-Entry-Id"])):
+            digest = hashlib.sha256(answer.data).digest()
+            assert answer.headers["Content-Digest"] == f"sha-256=:{base64.b64encode(digest).decode()}:"
+            found = trail.find(reading, entry_id)
+            assert found is not None
+            assert found["answer_digest"] == digest.hex()
 
 
 def test_a_long_export_is_as_many_entries_as_it_has_pages(
