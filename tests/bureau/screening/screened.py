@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few enterprises that a bank screens."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +34,7 @@ class City:
         self.client, self.bank = client, bank()
         self.usccs = sorted(new_uscc() for _ in range(size))
         deliver([registration(n, uscc, **{"C1.01.10": "2020-05-06"}) for n, uscc in enumerate(self.usccs, 1)])
-        self.bearer, self._keys = token(self.bank, ("screening:search",)), iter(range(10_000))
+        self.bearer, self._keys = token(self.bank, ("screening:search",)), itertools.count()
 
     def index(self) -> None:
         assert index.build() == len(self.usccs)
