@@ -9,6 +9,7 @@ closed, a switch that was pulled: each counts at the very next request in every 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, literal
@@ -63,11 +64,13 @@ def _made(rows: Sequence[Any], now: datetime) -> Client:
 
 
 def _remember(client_id: str, rows: Sequence[Any]) -> None:
-    _remembered.pop(client_id, None)
-    if rows:
-        _remembered[client_id] = rows
-        while len(_remembered) > MOST_REMEMBERED:
-            _remembered.pop(next(iter(_remembered)), None)
+    with _one_at_a_time:  # who recalls needs no lock: it takes all rows of a client, or none
+        _remembered.pop(client_id, None)
+        if rows:
+            _remembered[client_id] = rows
+            while len(_remembered) > MOST_REMEMBERED:
+                del _remembered[next(iter(_remembered))]
 
 
 _remembered: dict[str, Sequence[Any]] = {}
+_one_at_a_time = Lock()
