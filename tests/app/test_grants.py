@@ -4,14 +4,14 @@
 import re
 from pathlib import Path
 
-import app
+from app import application
 from kernel.db import metadata
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 def test_every_table_of_the_code_is_granted_and_no_other() -> None:
-    assert app  # which has loaded every table
+    assert application  # which has loaded every table
     lines = re.findall(r"GRANT [A-Z, ]+ ON (?!ALL)([^;]+?) TO service;", PAGE.read_text(encoding="utf-8"))
     granted = {name for line in lines for name in re.findall(r"\w+", line)}
     assert granted == set(metadata.tables)

@@ -15,7 +15,7 @@ from access import tokens
 from app import counter
 from bureau import coverage
 from connectors import lists
-from kernel import clock, db
+from kernel import cells, clock, db
 from kernel.errors import Invalid
 from tests import factories
 from tests.bureau.histories import electricity
@@ -158,14 +158,11 @@ def test_over_http_it_is_for_administrators(house: House, client: FlaskClient) -
 
 
 def test_the_list_of_who_is_missing_takes_no_spreadsheet_in(house: House, tmp_path: Path) -> None:
-
-    from app.cli.coverage import _harmless  # noqa: PLC0415
-
-    assert [_harmless(name) for name in ("=1+1", "@x", "演示公司", "-1")] == ["'=1+1", "'@x", "演示公司", "'-1"]
+    assert [cells.harmless(name) for name in ("=1+1", "@x", "演示公司", "-1")] == ["'=1+1", "'@x", "演示公司", "'-1"]
     uscc = factories.new_uscc()
     factories.deliver([factories.registration(1, uscc, "=cmd|' /C calc'!A0")])
     enrol("new_accounts", uscc)
     with db.reading() as reading:
         ((_, name, _),) = coverage.missing(reading, "new_accounts", clock.now())
     assert name == "=cmd|' /C calc'!A0"
-    assert next(csv.reader([f"{uscc},{_harmless(name)}"]))[1].startswith("'=")
+    assert next(csv.reader([f"{uscc},{cells.harmless(name)}"]))[1].startswith("'=")

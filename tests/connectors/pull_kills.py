@@ -115,16 +115,20 @@ def reveal(reference: str) -> str:
 
 
 def kill(way: Way, folder: Path, nursery: Nursery, loads: int, chance: random.Random) -> int:
-    """Kill a pull of each of so many deliveries; assert that it ended as a clean one. Returns how many were cut off."""
+    """Kill a pull of each of so many deliveries; assert that it ended as a clean one. Returns how many were cut off.
+
+    The last of them only once it has begun, so that whatever chance decides, one is cut off.
+    """
     killed, clean = (_declared(way, folder, name) for name in ("killed", "clean"))
     codes, cut, took_s = [new_uscc() for _ in range(7)], 0, 0.3
     for nth in range(loads):
         way.lay_out(nth, _rows(nth, codes))
         nursery.start(str(folder / "killed.toml"))
         steps = chance.randrange(ROWS // CHUNK_ROWS) * chance.randrange(2)  # half of them while it fetches
+        steps = steps if nth < loads - 1 else 1
         for _ in range(steps):
             nursery.hear()
-        nursery.kill_within(chance.random() * (0.004 if steps else took_s))
+        nursery.kill_within(chance.random() * (0.004 if steps else took_s) if nth < loads - 1 else 0)
         cut += _is_held("killed")
         begun = time.monotonic()
         _pull(killed)  # at once: nobody waits for the lease of the dead
