@@ -8,12 +8,22 @@ from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidRequestErro
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from flask import current_app
 
-from access import assertions, client_keys, clients, limits, networks, presented, signing_clients, spent, switch
+from access import (
+    assertions,
+    client_keys,
+    limits,
+    networks,
+    presented,
+    registered,
+    signing_clients,
+    spent,
+    switch,
+)
 from access.assertions import Assertion
 from access.client_keys import Held
-from access.clients import Client
 from access.dpop import NonceWanted, Proof
 from access.networks import Address
+from access.registered import Client
 from access.spent import Use
 from kernel import clock, db, jose
 from kernel.jose import Unacceptable
@@ -83,7 +93,7 @@ def require_welcome(client: Client, caller: Address | None) -> None:
 
 def signed_with(client: Client, said: Assertion) -> Held | None:
     """The client's key that signed its assertion, by an algorithm that it may use; None where none did."""
-    if not client.active or client.auth_method != clients.SIGNED or said.jwt.algorithm not in client.algorithms:
+    if not client.active or client.auth_method != registered.SIGNED or said.jwt.algorithm not in client.algorithms:
         return None
     fitting = client_keys.fitting(client.keys, said.jwt, said.kid)
     return next((each for each in fitting if jose.is_signed(said.jwt, each.key)), None)
@@ -144,7 +154,7 @@ def _by_secret(request: Any) -> Client:
     known, address = _find(client_id), networks.of_caller()
     attempt = _attempt(known, address)
     limits.failures.require_left(attempt)
-    if known is None or known.auth_method != clients.SECRET or not known.check_client_secret(secret):
+    if known is None or known.auth_method != registered.SECRET or not known.check_client_secret(secret):
         limits.failures.take_one(attempt)
         raise InvalidClient("the client is unknown or its secret is wrong")
     return known
@@ -159,4 +169,4 @@ def _find(client_id: str) -> Client | None:
     if "\0" in client_id:  # no text of a database's
         return None
     with db.reading() as reading:
-        return clients.find(reading, client_id)
+        return registered.find(reading, client_id)

@@ -11,7 +11,7 @@ from authlib.oauth2.rfc6749 import grants
 from authlib.oauth2.rfc6749.errors import InvalidGrantError
 from authlib.oauth2.rfc7636 import CodeChallenge
 
-from access import authorizations, clients
+from access import authorizations, registered
 from access.authorizations import Authorization
 from kernel import db
 
@@ -21,7 +21,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
 
     RESPONSE_TYPES: set[str] = set()
 
-    def query_authorization_code(self, code: str, client: clients.Client) -> Authorization | None:
+    def query_authorization_code(self, code: str, client: registered.Client) -> Authorization | None:
         with db.transaction() as tx:
             return authorizations.of_code(tx, code, client.client_id)
 

@@ -19,7 +19,7 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Flask, Response
 
-from access import authentication, authorizations, clients, issuing, pushing, spent, tokens
+from access import authentication, authorizations, clients, issuing, pushing, registered, spent, tokens
 from access.codes import AuthorizationCodeGrant, PkceS256, unspent
 from access.dpop import Proof
 from access.pushing import PushedRequests
@@ -60,7 +60,7 @@ class Server(AuthorizationServer):
         # The request itself: through Flask's proxy each of Authlib's looks at it costs another lookup.
         return Request(flask.request._get_current_object())  # type: ignore[attr-defined]
 
-    def authenticate_client(self, request: Request, methods: Any = None, endpoint: str = "token") -> clients.Client:
+    def authenticate_client(self, request: Request, methods: Any = None, endpoint: str = "token") -> registered.Client:
         """The client; at the token endpoint what it used is spent with the token that it gets, else here."""
         client = authentication.require_client(request)
         if endpoint != "token":
@@ -114,13 +114,13 @@ class ClientCredentialsGrant(grants.ClientCredentialsGrant):
 class Introspection(IntrospectionEndpoint):
     """A client may ask about its own tokens, and learns of no others."""
 
-    def check_params(self, request: Any, client: clients.Client) -> None:
+    def check_params(self, request: Any, client: registered.Client) -> None:
         _require_token(request)
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> tokens.Token | None:
         return _query_token(token_string)
 
-    def check_permission(self, token: tokens.Token, client: clients.Client, request: Any) -> bool:
+    def check_permission(self, token: tokens.Token, client: registered.Client, request: Any) -> bool:
         return token.check_client(client)
 
     def introspect_token(self, token: tokens.Token) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Introspection(IntrospectionEndpoint):
 class Revocation(RevocationEndpoint):
     """A client may end its own tokens; the next request with one is refused."""
 
-    def authenticate_token(self, request: Any, client: clients.Client) -> tokens.Token | None:
+    def authenticate_token(self, request: Any, client: registered.Client) -> tokens.Token | None:
         _require_token(request)
         token = _query_token(request.form["token"])
         if token is not None and not token.check_client(client):
@@ -183,13 +183,13 @@ def metadata(issuer: str) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "authorization_details_types_supported": sorted(pushing.details_types),
-        **{f"{each}_endpoint_auth_methods_supported": list(clients.AUTH_METHODS) for each in AUTHENTICATING},
+        **{f"{each}_endpoint_auth_methods_supported": list(registered.AUTH_METHODS) for each in AUTHENTICATING},
         **{f"{each}_endpoint_auth_signing_alg_values_supported": list(jose.ALGORITHMS) for each in AUTHENTICATING},
         "dpop_signing_alg_values_supported": list(jose.ALGORITHMS),
     }
 
 
-def unregistered(client: clients.Client, scope: str | None) -> set[str]:
+def unregistered(client: registered.Client, scope: str | None) -> set[str]:
     """What is asked for in a scope and not registered for the client."""
     return set((scope or "").split()) - client.scopes
 

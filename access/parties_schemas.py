@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from access import client_keys, clients, lifecycle, redirects, switch
+from access import client_keys, clients, lifecycle, redirects, registered, switch
 from access.institutions import KINDS, MAX_PER_DAY, MAX_PER_SECOND, PRODUCTS, PURPOSES
 from kernel import jose
 from kernel.cursors import MAX_PAGE_ROWS
@@ -133,7 +133,7 @@ class KeysSchema(Schema):
 class NewClientSchema(KeysSchema):
     scopes = fields.List(fields.String(validate=validate.Length(1, 40)), required=True, validate=validate.Length(1, 8))
     per_second = _limit(MAX_PER_SECOND, "its own limit; null: what is shipped")
-    auth_method = fields.String(load_default=clients.SECRET, validate=validate.OneOf(clients.AUTH_METHODS))
+    auth_method = fields.String(load_default=registered.SECRET, validate=validate.OneOf(registered.AUTH_METHODS))
     algorithms = fields.List(
         fields.String(validate=validate.OneOf(jose.ALGORITHMS)),
         validate=validate.Length(0, len(jose.ALGORITHMS)),

@@ -15,7 +15,7 @@ from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import TokenEndpoint
 from authlib.oauth2.rfc6749.errors import InvalidRequestError, InvalidScopeError, UnauthorizedClientError
 
-from access import authentication, authorizations, clients, redirects
+from access import authentication, authorizations, redirects, registered
 from access.authorizations import Asked
 from access.dpop import Proof
 from kernel import db
@@ -53,7 +53,7 @@ class PushedRequests(TokenEndpoint):
         return 201, body, [("Content-Type", "application/json"), ("Cache-Control", "no-cache, no-store")]
 
 
-def checked(client: clients.Client, form: Any, proof: Proof | None = None) -> Asked:
+def checked(client: registered.Client, form: Any, proof: Proof | None = None) -> Asked:
     """What the form asks for; raises OAuth2Error at the first fault."""
     if "request_uri" in form:
         raise InvalidRequestError("a push carries no request_uri")
@@ -89,7 +89,7 @@ def _state(form: Any) -> str | None:
     return state
 
 
-def _scope(client: clients.Client, form: Any) -> str:
+def _scope(client: registered.Client, form: Any) -> str:
     asked = set(form.get("scope", "").split()) or set(SCOPES)
     if asked - set(SCOPES) or asked - client.scopes:
         raise InvalidScopeError(f"the scope of a redirect is {' '.join(SCOPES)}, registered for the client")

@@ -18,8 +18,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from access import assertions, authentication, issuing, networks, oauth, signing_clients
-from access.clients import Client
 from access.networks import Network
+from access.registered import Client
 from kernel import clock
 from kernel.errors import BureauError
 from kernel.jose import Unacceptable

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that sign, with their keys: read from the database, or remembered as they were when last read.
 
-What is remembered is a guess. Whoever acts on it does so in a statement that names `AS_SEEN`, which finds a row only
-while everything that was read is still so. A client that was disabled, a key that ended, an institution that was
-closed, a switch that was pulled: each counts at the very next request in every process, and nothing is told to anyone.
+What is remembered is a guess. Whoever acts on it does so in a statement that asks `still_as_seen`, which leaves only
+those of whom everything that was read is still so. A client that was disabled, a key that ended, an institution that
+was closed, a switch that was pulled: each counts at the very next request in every process, and nothing is told to
+anyone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,24 +13,22 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, literal
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, column
 
-from access import clients
+from access import registered
 from access.client_keys import Held
-from access.clients import Client
-from access.models import client_key
+from access.models import client, client_key
+from access.registered import Client
 from kernel import clock
 from kernel.prepared import Prepared
 
 MOST_REMEMBERED = 4096  # clients; then the one that was read longest ago is forgotten
 
-_READ = clients.with_party(client_key.c.kid, client_key.c.jwk, client_key.c.expires_at, of=client_key)
+_KEY = client_key.c.kid, client_key.c.jwk, client_key.c.expires_at
+_READ = registered.with_party(*_KEY, of=client_key)
 _WITH_KEYS = Prepared(_READ.order_by(client_key.c.created_at))
-# One row while the client `seen_id`, all that `find` reads of it, and one key are as the parameters say; else none.
-AS_SEEN = _READ.with_only_columns(literal(1).label("so")).where(
-    *(each.is_not_distinct_from(bindparam(f"seen_{each.key}", type_=each.type)) for each in _READ.selected_columns)
-)
-_SEEN = tuple(f"seen_{each.key}" for each in _READ.selected_columns)
+# What was seen of a client and one key of it: its id, and each column that `find` reads.
+SEEN = column("sought", client.c.id.type), *(column(f"seen_{each.key}", each.type) for each in _READ.selected_columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +39,16 @@ class Seen:
     rows: Sequence[Any]
 
     def parameters(self, key: Held) -> Mapping[str, Any]:
-        """What `AS_SEEN` needs to know of the client and this key of it."""
+        """What was seen of the client and this key of it, by the names of `SEEN`."""
         row = next(each for each in self.rows if each.jwk == key.jwk)
         return {"sought": row.id, **dict(zip(_SEEN, row, strict=True))}
+
+
+def still_as_seen(asked: FromClause, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Of those rows of `asked`, which has the columns of `SEEN`, whose client is what they say: these columns."""
+    so = [each.is_not_distinct_from(asked.c[f"seen_{each.key}"]) for each in _READ.selected_columns]
+    read = registered.with_party(*_KEY, of=client_key, sought=asked.c.sought)
+    return read.with_only_columns(*columns).where(*so)
 
 
 def find(tx: Connection, client_id: str) -> Client | None:
@@ -60,7 +66,7 @@ def recall(client_id: str, now: datetime) -> Seen | None:
 
 def _made(rows: Sequence[Any], now: datetime) -> Client:
     live = [each for each in rows if each.jwk and (each.expires_at is None or each.expires_at > now)]
-    return clients.made(rows[0], keys=tuple(Held(each.kid, each.jwk) for each in live))
+    return registered.made(rows[0], keys=tuple(Held(each.kid, each.jwk) for each in live))
 
 
 def _remember(client_id: str, rows: Sequence[Any]) -> None:
@@ -72,5 +78,6 @@ def _remember(client_id: str, rows: Sequence[Any]) -> None:
                 del _remembered[next(iter(_remembered))]
 
 
+_SEEN = [each.key for each in SEEN[1:]]
 _remembered: dict[str, Sequence[Any]] = {}
 _one_at_a_time = Lock()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import orjson
 
-from access import client_keys, client_lists, clients, institutions, lifecycle
+from access import client_keys, client_lists, clients, institutions, lifecycle, registered
 from access.institutions import MAX_PER_DAY, MAX_PER_SECOND, PRODUCTS, PURPOSES
 from app import counter
 from app.commands import Names, Text, as_json, command, main, say
@@ -99,7 +99,7 @@ def set_institution(institution: str, as_json: bool, **given: Any) -> None:
 @command(client_group, "add")
 @click.argument("party", metavar="INSTITUTION|SOURCE")
 @click.option("--scope", required=True, help="Comma- or space-separated scopes.")
-@click.option("--auth", type=click.Choice(clients.AUTH_METHODS), default="client_secret_basic", show_default=True)
+@click.option("--auth", type=click.Choice(registered.AUTH_METHODS), default="client_secret_basic", show_default=True)
 @click.option("--jwks", type=JwksFile(), help="With private_key_jwt: a file with its public keys.")
 @click.option("--jwks-uri", type=Text(client_keys.MOST_URI), help="With private_key_jwt: where it publishes them.")
 @click.option("--alg", "algorithms", type=Names(jose.ALGORITHMS), help="What it may sign with; default: all that fit.")
@@ -152,9 +152,8 @@ def list_clients(party: str | None, as_json: bool) -> None:
         say(listed)
     for one in [] if as_json else listed:
         of = one["institution"] or one["source"]
-        held = (
-            f"{len(one['keys'])} key(s)" if one["auth_method"] == clients.SIGNED else f"{len(one['secrets'])} secret(s)"
-        )
+        signs = one["auth_method"] == registered.SIGNED
+        held = f"{len(one['keys'])} key(s)" if signs else f"{len(one['secrets'])} secret(s)"
         click.echo(f"{one['client_id']}  {one['status']:<8} {held}  {of}")
 
 

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from access import clients, institutions, issuing, models, oauth, signing_clients, switch
+from access import clients, institutions, issuing, models, oauth, signing_clients, switch, tokens
 from access.client_keys import Keys
 from app.application import create_app
 from kernel import clock, db
@@ -279,6 +279,42 @@ def test_where_the_client_is_no_longer_as_it_was_seen_nothing_is_done(signer: Si
     assert counts() == (1, 1)
 
 
+def granted(client_id: str, key: bytes, secret: str) -> issuing.Granted:
+    seen = signing_clients.recall(client_id, clock.now())
+    assert seen is not None
+    row = tokens.row(secret, frozenset(SCOPES), tokens.CLIENT_TOKEN_LIFE, client_id=client_id)
+    return issuing.Granted(
+        seen.parameters(seen.client.keys[0]), issuing.Use(key * 32, clock.now(), AssertionError), row
+    )
+
+
+def test_of_several_stored_as_one_each_is_judged_by_itself(house: House) -> None:
+    good, gone, other = (remembered(es256()) for _ in range(3))
+    spent_before = granted(good, b"0", "zero")
+    assert issuing.store_all_as_seen([spent_before]) == [True]
+    with db.transaction() as tx:
+        clients.disable(tx, gone)
+    asked = [
+        granted(other, b"5", "one"),
+        granted(good, b"0", "its use was spent before"),
+        granted(gone, b"3", "its client is another"),
+        granted(good, b"1", "two"),
+        granted(good, b"1", "the same use as the one before"),
+        granted(good, b"2", "three"),
+    ]
+    assert issuing.store_all_as_seen(asked) == [True, False, False, True, False, True]
+    assert counts() == (4, 4)
+    kept = {tokens.token_hash(secret): owner for secret, owner in (("one", other), ("two", good), ("three", good))}
+    with db.reading() as reading:
+        rows = {row.hash: row for row in reading.execute(select(models.token))}
+        until = reading.execute(select(models.spent.c.until).where(models.spent.c.key == b"2" * 32)).scalar_one()
+    for secret, owner in kept.items():
+        assert rows[secret].client == owner
+    last = asked[-1]
+    assert {**rows[last.row["hash"]]._mapping} == {"consent": None, "revoked_at": None, **last.row}
+    assert until == last.use.until
+
+
 # used once
 
 
@@ -297,6 +333,37 @@ def test_of_many_at_once_exactly_one_gets_a_token(open_house: House, monkeypatch
     acts = [partial(app.test_client().post, TOKEN, data=form) for _ in range(16)]
     assert sorted(each.status_code for each in at_once(acts)) == [200] + [401] * 15
     assert counts() == (1, 1)
+
+
+def test_two_that_store_the_same_uses_in_opposite_order_do_not_wait_for_each_other(open_house: House) -> None:
+    client_id = remembered(es256())
+    keys = [bytes([number]) for number in range(40)]
+
+    def storing(order: list[bytes], whose: str) -> list[bool]:
+        asked = [granted(client_id, key, f"{whose} {key!r}") for key in order]
+        return list(issuing.store_all_as_seen(asked))
+
+    forth, back = at_once([partial(storing, keys, "forth"), partial(storing, keys[::-1], "back")])
+    assert sum(forth) + sum(back) == len(keys)
+    assert counts() == (len(keys), len(keys))
+
+
+def test_many_at_once_get_a_token_each(open_house: House) -> None:
+    signers = [es256() for _ in range(16)]
+    app = create_app(PUBLIC_URL)
+    ids = [remembered(signer) for signer in signers]
+
+    def ask(client_id: str, signer: Signer) -> list[str]:
+        client = app.test_client()
+        forms = [{**GRANT, **signer.form(client_id, PUBLIC_URL)} for _ in range(5)]
+        return [client.post(TOKEN, data=form).json["access_token"] for form in forms]
+
+    told = at_once([partial(ask, client_id, signer) for client_id, signer in zip(ids, signers, strict=True)])
+    assert len({tokens.token_hash(each) for secrets in told for each in secrets}) == 80
+    with db.reading() as reading:
+        by_client = select(models.token.c.client, func.count()).group_by(models.token.c.client)
+        assert dict(map(tuple, reading.execute(by_client))) == dict.fromkeys(ids, 5)
+    assert counts() == (80, 80)
 
 
 def test_where_the_database_fails_the_whole_way_tells_so(

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import inspect, select, text
 
 from access import clients, models, people, tokens
+from access.registered import find, secret_hash
 from app.application import create_app
 from audit.models import entry as entries
 from kernel import clock, db
@@ -108,7 +109,7 @@ def test_neither_tokens_nor_secrets_nor_passwords_stand_in_any_column(open_house
     factories.ask(client, bearer, enterprise)
     stored = _everything(open_house)
     assert tokens.token_hash(bearer) in stored
-    assert clients.secret_hash(secret) in stored
+    assert secret_hash(secret) in stored
     for hidden in (secret, password, bearer, session):
         assert hidden.encode() not in stored
         assert hidden.encode().hex().encode() not in stored
@@ -157,10 +158,10 @@ def test_a_client_needs_an_institution_that_exists_and_a_source_is_taken_at_its_
         with pytest.raises(NotFound):
             clients.add(tx, "nobody", ("credit:query",))
         client_id, _ = clients.add(tx, "S01", ("batch:write",), is_source=True)
-        found = clients.find(tx, client_id)
+        found = find(tx, client_id)
         assert found is not None
         assert found.scopes == {"batch:write"}
-        assert clients.find(tx, "nobody") is None
+        assert find(tx, "nobody") is None
         with pytest.raises(NotFound):
             clients.disable(tx, "nobody")
 

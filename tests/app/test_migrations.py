@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, bindparam, text
 
-from access import clients
+from access import registered
 from app import counter, database
 from audit import trail
 from audit.events import Event
@@ -134,7 +134,7 @@ def differences(tx: Connection) -> list[Any]:
 
 
 def test_secrets_of_the_first_version_work_after_the_migration(empty_house: House) -> None:
-    secret = clients.secret_hash("s" * 43)
+    secret = registered.secret_hash("s" * 43)
     empty_house.home.mkdir(exist_ok=True)
     with database.opened(empty_house.url) as engine:
         with engine.begin() as tx:
@@ -148,7 +148,7 @@ def test_secrets_of_the_first_version_work_after_the_migration(empty_house: Hous
             )
         database.migrate(engine)
         with engine.begin() as tx:
-            found = clients.find(tx, "c")
+            found = registered.find(tx, "c")
     assert found is not None
     assert found.secret_hashes == (secret,)
     assert found.check_client_secret("s" * 43)
