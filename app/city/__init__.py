@@ -6,9 +6,9 @@
 
 Nobody in it exists. Codes carry the unassigned division 320599, names are marked 演示, persons are numbered.
 What an enterprise looks like depends on the seed and its own code alone, never on how many others there are
-or in which order. No database, no clock. To be read downwards: `names`, `months`, `firms`; then `series`,
-`books`, `registers` and `events`, which turn one firm and one month into records, and what follows
-from them (`lending`, `court`, …); then `supplies` and `deliveries`.
+or in which order. No database, no clock. To be read downwards: `names`, `months`, `firms`, `contradictions`;
+then `series`, `books`, `registers` and `events`, which turn one firm and one month into records, and what
+follows from them (`lending`, `court`, …); then `supplies` and `deliveries`.
 Shares and sizes are our own proposal, chosen to look like a manufacturing city; nothing here is a statistic.
 """
 

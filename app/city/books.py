@@ -4,6 +4,7 @@
 Same shape as `series`: pure functions (firm, month) → facts, about the period that ends with the month.
 """
 
+from app.city.contradictions import reported_staff
 from app.city.firms import Firm
 from app.city.months import MONTHS, Month
 from app.city.series import (
@@ -157,7 +158,8 @@ def _plain_year(firm: Firm, month: Month) -> int:
 
 def annual_report(firm: Firm, december: Month) -> Facts:
     """C1.06 企业年报 of the year, from the books at its end."""
-    lines, sheet, staff = income(firm, december, 12), balance(firm, december), headcount(firm, december)
+    lines, sheet = income(firm, december, 12), balance(firm, december)
+    staff = reported_staff(firm, headcount(firm, december))
     year = MONTHS[max(december.serial - 11, firm.founded_month) : december.serial + 1]
     yield (
         f"{december.year}-01-01",

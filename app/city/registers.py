@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from app.city.books import paid_in
+from app.city.contradictions import contradicted, has_copy
 from app.city.firms import Firm
 from app.city.months import MONTHS, Month, day_in
 from app.city.names import DISTRICTS, dice, person_name, uscc_of
@@ -38,7 +39,7 @@ def registration(firm: Firm, month: Month) -> Facts:
             "C1.01.06": _person(firm, 0),
             "C1.01.07": firm.capital_fen,
             "C1.01.08": "CNY",
-            "C1.01.09": paid_in(firm),
+            "C1.01.09": _paid_in_as_registered(firm),
             "C1.01.10": founded,
             "C1.01.11": founded,
             "C1.01.12": founded,
@@ -54,6 +55,26 @@ def registration(firm: Firm, month: Month) -> Facts:
             "C1.01.22": f"0512-0000{firm.key % 10_000:04d}",
         },
     )
+
+
+def copies(firm: Firm, month: Month) -> Facts:
+    """C1.01 at the approval bureau, which copied the register once and follows neither all changes nor payments."""
+    if not has_copy(firm):
+        return
+    fact = contradicted(firm)
+    for event_date, items in registration(firm, month):
+        older: Items = {"C1.01.09": None}
+        if fact == "capital":
+            older["C1.01.07"] = firm.capital_fen // 2
+        elif fact == "representative":
+            older["C1.01.06"] = _person(firm, -1)
+        elif fact == "address":
+            older["C1.01.16"] = f"江苏省苏州市{firm.district_name}演示路{1 + (firm.key + 500) % 999}号"
+        yield event_date, items | older
+
+
+def _paid_in_as_registered(firm: Firm) -> int:
+    return paid_in(firm) // 2 if contradicted(firm) == "paid-in" else paid_in(firm)
 
 
 def standing(firm: Firm, month: Month) -> str:
@@ -97,7 +118,7 @@ def shareholders(firm: Firm, _month: Month) -> Facts:
                 "C7.01.02": "企业法人" if company else "自然人",
                 "C7.01.03": uscc_of(firm.key, 0) if company else f"3205**********{firm.key % 9000 + n:04d}",
                 "C7.01.04": firm.capital_fen * percent // 100,
-                "C7.01.05": paid_in(firm) * percent // 100,
+                "C7.01.05": _paid_in_as_registered(firm) * percent // 100,
                 "C7.01.06": "货币",
                 "C7.01.07": founded,
                 "C7.01.08": hundredths(percent * 100),

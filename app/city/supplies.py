@@ -75,6 +75,7 @@ SUPPLIES = (
 WATERWORKS, GASWORKS = ("S51", "S52", "S53", "S54", "S55"), ("S56", "S57", "S58", "S59")
 # The other datasets of the catalogue, for a city that is whole.
 MORE = (
+    Supply("C1.01", "S02", "start", registers.copies),
     Supply("C1.02", "S01", "end", establishment.changes),
     Supply("C1.04", "S01", "end", establishment.branches),
     Supply("C1.05", "S01", "end", establishment.closing),
