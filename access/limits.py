@@ -37,8 +37,8 @@ from access.models import day_quota, pace
 from access.networks import Address
 from kernel import auth, clock, db
 from kernel.errors import TooMany
+from kernel.headers import Limit, tell_limits
 from kernel.prepared import Prepared
-from kernel.web import Limit, tell_limits
 
 CLIENT_PER_SECOND = 100
 SCREENINGS_PER_DAY = 1_000

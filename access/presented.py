@@ -15,8 +15,8 @@ from access.spent import Use
 from access.tokens import Token
 from kernel import clock, db
 from kernel.errors import Unauthenticated
+from kernel.headers import tell_nonce
 from kernel.jose import Unacceptable
-from kernel.web import tell_nonce
 
 
 class Validator(BearerTokenValidator):

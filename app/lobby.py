@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from app.http import THREADS
 from app.wsgi import application
-from kernel.web import ASIDE, MAX_BODY_BYTES
+from kernel.bodies import ASIDE, MAX_BODY_BYTES
 
 DELIVERIES = "/v1/batches"
 

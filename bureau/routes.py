@@ -12,8 +12,9 @@ from bureau.schemas import AnswerSchema, OwnDossierSchema, QuestionSchema
 from consent.question import of_client
 from kernel import auth
 from kernel.errors import NotPermitted
+from kernel.headers import content_digest
 from kernel.idempotency import required_key
-from kernel.web import Blueprint, content_digest, json_response
+from kernel.web import Blueprint, json_response
 
 blp = Blueprint("bureau", __name__, url_prefix="/v1", description="One question about one enterprise")
 

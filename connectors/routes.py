@@ -9,8 +9,9 @@ from bureau import batches, catalogue
 from connectors import pushes, watch
 from connectors.schemas import FeedListSchema, PushSchema, ReceiptSchema, RejectPageSchema, TakenSchema
 from kernel import auth, cursors, db
+from kernel.bodies import aside
 from kernel.errors import Invalid, NotFound, NotPermitted
-from kernel.web import Blueprint, aside, json_response
+from kernel.web import Blueprint, json_response
 
 NDJSON = ("application/x-ndjson", "application/jsonl")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong, said inside. `kernel/web.py` alone turns these into HTTP problems (RFC 9457).
+"""What can go wrong, said inside. `kernel/problems.py` alone turns these into HTTP problems (RFC 9457).
 
 Raise one of these below the web edge, never an HTTP status. `slug` is the stable last part of the problem
 `type` and of a refusal's rule on the trail; `detail` is written for the caller and must hold no secret.

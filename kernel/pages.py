@@ -7,7 +7,6 @@ back here (and, where the page says so, to one more origin, because browsers hol
 """
 
 import hashlib
-import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from pathlib import Path
@@ -20,7 +19,7 @@ from jinja2 import StrictUndefined
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kernel import web
+from kernel import headers, problems
 from kernel.errors import BureauError, NotFound, Unauthenticated, Unavailable
 
 HOME = Path(__file__).parent
@@ -55,7 +54,7 @@ class Pages(flask.Blueprint):
                 except BureauError as error:
                     return show_problem(error)
                 except (DBAPIError, PoolTimeout) as error:
-                    web.log_database_failure(error)
+                    problems.log_database_failure(error)
                     return show_problem(Unavailable("the database did not answer; nothing was done: try again"))
 
             shown.page = access  # type: ignore[attr-defined]
@@ -111,16 +110,17 @@ def show(template: str, status: int = 200, *, leads_to: str = "", **values: Any)
 
 def show_problem(error: BureauError, onward: str = "/") -> Response:
     """An error as a page, with what to do about it and where to go on."""
-    title, told = problems().get(error.slug, problems()["unknown"])
+    words = problems.words()
+    title, told = words.get(error.slug, words["unknown"])
     fields = error.extra.get("errors")
     response = show(
         "problem.html",
-        web.status_of(error),
+        problems.status_of(error),
         title=title,
         told=told,
         detail=error.detail,
         fields=fields if isinstance(fields, Mapping) else {},
-        number=web.request_id(),
+        number=headers.request_id(),
         slug=error.slug,
         onward=onward,
     )
@@ -160,16 +160,6 @@ def set_cookie(response: Response, name: str, value: str, life_s: int | None = N
 
 def drop_cookie(response: Response, name: str) -> None:
     response.delete_cookie(_cookie_name(name), secure=_is_https(), httponly=True, samesite="Lax", path="/")
-
-
-@cache
-def problems() -> dict[str, tuple[dict[str, str], dict[str, str]]]:
-    """What people are told of errors, by slug: a title and what to do, each by language."""
-    found = tomllib.loads((HOME / "problems.toml").read_text(encoding="utf-8"))
-    return {
-        slug: ({"zh": told["title"][0], "en": told["title"][1]}, {"zh": told["told"][0], "en": told["told"][1]})
-        for slug, told in found.items()
-    }
 
 
 def _is_https() -> bool:

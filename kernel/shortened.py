@@ -11,7 +11,8 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kernel.web import FORM, MAX_BODY_BYTES, named
+from kernel.bodies import FORM, MAX_BODY_BYTES
+from kernel.headers import named
 
 # Answers a POST of a form from its environment and its body: a document, told with 200. None, and nothing done, where
 # it cannot.

@@ -11,8 +11,9 @@ from access import limits
 from bureau.screening import found, versions
 from bureau.screening.described import describe
 from kernel import auth
+from kernel.headers import content_digest
 from kernel.idempotency import required_key
-from kernel.web import Blueprint, content_digest, json_response
+from kernel.web import Blueprint, json_response
 
 blp = Blueprint("screening", __name__, url_prefix="/v1", description="Indicators, and enterprises found by them")
 

@@ -22,7 +22,7 @@ from kernel.errors import Unauthenticated
 from tests import factories
 from tests.bureau.threads import at_once
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem, on_one_engine
+from tests.kernel.test_problems import assert_problem, on_one_engine
 
 SAME = {"X-Request-Id": "same"}
 Travel = Callable[[timedelta], None]

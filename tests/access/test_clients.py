@@ -17,7 +17,7 @@ from kernel.errors import Conflict, NotFound
 from tests import factories
 from tests.access.signing import Signer, es256
 from tests.conftest import PUBLIC_URL, House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 GRANT = {"grant_type": "client_credentials"}
 

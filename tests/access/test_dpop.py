@@ -20,7 +20,7 @@ from tests import factories
 from tests.access.signing import GRANT, SIGNERS, Signer, b64, es256, new_jti, ps256
 from tests.bureau.threads import at_once
 from tests.conftest import PUBLIC_URL, House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 TOKEN_URL, RESOURCE = f"{PUBLIC_URL}/oauth/token", f"{PUBLIC_URL}/v1/consents"
 SCOPES = ("credit:query", "consent:read")

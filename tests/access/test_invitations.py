@@ -16,7 +16,7 @@ from kernel.errors import BureauError, Conflict
 from tests import factories
 from tests.bureau.threads import at_once
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 PASSWORD = "five-small-lanterns"
 

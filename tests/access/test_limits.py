@@ -22,7 +22,7 @@ from kernel import clock, db
 from kernel.errors import TooMany
 from tests import factories
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 NOON = datetime(2026, 5, 1, 4, 0, 0, 250_000, tzinfo=UTC)  # 12:00 in Shanghai
 DAY_NAME = "institution-day"

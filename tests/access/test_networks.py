@@ -13,7 +13,7 @@ from kernel import db
 from kernel.errors import Invalid, NotPermitted
 from tests import factories
 from tests.conftest import PUBLIC_URL, House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 PROXY = "10.0.0.9"
 TRUSTED = networks.parse("10.0.0.0/24, fd00::/8")

@@ -13,7 +13,7 @@ from access import totp
 from access.models import sign_in_tries
 from app.application import create_app
 from bureau import directory
-from kernel import clock, db, pages
+from kernel import clock, db
 from tests import factories
 from tests.conftest import PUBLIC_URL
 from tests.consent.redirecting import Bank, Person
@@ -226,14 +226,6 @@ def test_switching_the_language_keeps_the_request_that_waits(app: Flask, person:
     assert bank.name in person.get(english.replace("&amp;", "&")).text
     wrong = person.sign_in(page, password="wrong")
     assert bank.name in wrong.text
-
-
-def test_every_problem_is_told_in_both_languages() -> None:
-    for slug, (title, told) in pages.problems().items():
-        assert title["zh"], slug
-        assert title["en"].isascii(), slug
-        assert told["zh"], slug
-        assert told["en"].isascii(), slug
 
 
 def test_what_people_type_is_shown_as_text(app: Flask) -> None:

@@ -11,7 +11,7 @@ from access import institutions, people, tokens
 from audit.models import entry as entries
 from kernel import clock, db
 from tests import factories
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 APPLICATION = {
     "name": "演示商业银行",

@@ -13,7 +13,7 @@ from kernel.errors import Invalid, NotFound
 from tests import factories
 from tests.conftest import House
 from tests.consent.redirecting import BACK, Bank
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 OTHER = "http://127.0.0.1:8080/back?branch=12"
 

@@ -16,7 +16,7 @@ from kernel import clock, db
 from kernel.errors import Conflict, Invalid
 from tests import factories
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem, on_one_engine
+from tests.kernel.test_problems import assert_problem, on_one_engine
 
 CURRENT = "/v1/sessions/current"
 

@@ -18,7 +18,7 @@ from kernel import db
 from kernel.errors import Conflict, NotFound
 from tests import factories
 from tests.conftest import PUBLIC_URL, House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 SCOPES = frozenset({"consent:read"})
 

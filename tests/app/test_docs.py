@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import docs
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 
 def test_the_page_and_all_that_it_asks_for_come_from_here(client: FlaskClient) -> None:

@@ -12,7 +12,7 @@ from kernel import db
 from tests import factories
 from tests.audit.test_trail import KEY, OPERATOR, REFERENCE, answered, write
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 ASKED = (Event.QUERY_ANSWERED, Event.QUERY_REFUSED, Event.QUERY_REPLAYED, Event.STAFF_VIEWED)
 

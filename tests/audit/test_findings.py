@@ -19,7 +19,7 @@ from tests import factories
 from tests.audit.test_entries import officer
 from tests.audit.test_search import at
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 DAY = date(2026, 3, 3)
 NOON = datetime(2026, 3, 3, 4, 0, tzinfo=UTC)  # 12:00 in Shanghai

@@ -18,7 +18,7 @@ from tests import factories
 from tests.audit.test_entries import officer
 from tests.audit.test_trail import OPERATOR, REFERENCE, answered, write
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 
 def of(bearer: str) -> dict[str, str]:

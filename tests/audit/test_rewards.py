@@ -21,7 +21,7 @@ from kernel import canonical, clock, db, ids
 from tests import factories
 from tests.audit.test_sealing import ORIGIN
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 _numbers = itertools.count()
 NOON = datetime(2026, 11, 24, 4, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from kernel import clock, db, ids
 from tests.audit.test_entries import officer
 from tests.audit.test_trail import answered, write
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 START = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 

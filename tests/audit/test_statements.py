@@ -25,7 +25,7 @@ from tests import factories
 from tests.audit.test_rewards import answered, append
 from tests.audit.test_sealing import ORIGIN
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 SUMMER = datetime(2026, 7, 1, 4, 0, tzinfo=UTC)
 NEW_YEAR = datetime(2026, 12, 31, 16, 0, tzinfo=UTC)  # in Shanghai

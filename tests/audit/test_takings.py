@@ -25,7 +25,7 @@ from tests.audit.test_merkle import hashes, node
 from tests.audit.test_rewards import answered, append
 from tests.audit.test_sealing import ORIGIN
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 SIZE = 40
 Header = dict[str, str]

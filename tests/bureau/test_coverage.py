@@ -20,7 +20,7 @@ from kernel.errors import Invalid
 from tests import factories
 from tests.bureau.histories import electricity
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 T0 = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 

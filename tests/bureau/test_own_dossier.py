@@ -15,7 +15,7 @@ from bureau.schemas import OwnDossierSchema
 from kernel import db
 from kernel.keys import Altered
 from tests import factories
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 
 def read(client: FlaskClient, uscc: str, bearer: str | None = None) -> Any:

@@ -15,7 +15,7 @@ from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.terms import PERIODS, Frequency
 from consent.transitions import LIVE, TERMINAL
 from tests import factories
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 EVIL = "<script>alert(1)</script>"
 

@@ -15,7 +15,7 @@ from kernel.errors import NotPermitted
 from tests import factories
 from tests.access.test_parties_routes import official
 from tests.conftest import House
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 GRANT = {"grant_type": "client_credentials"}
 

@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from kernel import db, ids, signing
 from tests import factories
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 KEYS: dict[str, Any] = {
     "ES256": lambda: ECKey.generate_key("P-256"),

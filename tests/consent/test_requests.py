@@ -15,7 +15,7 @@ from consent import policy, suspension
 from kernel import clock, db, ids
 from kernel.models import outbox
 from tests import factories
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 SCOPES = ("credit:query", "consent:request", "consent:read")
 

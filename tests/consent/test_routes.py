@@ -14,7 +14,7 @@ from consent import store
 from consent.schemas import ConsentListSchema, ConsentSchema, ConsentWithHistorySchema
 from kernel import clock, db, ids
 from tests import factories
-from tests.kernel.test_web import assert_problem
+from tests.kernel.test_problems import assert_problem
 
 
 class Caller:

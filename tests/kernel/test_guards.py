@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from access import clients, people
 from kernel import auth
 from tests import factories
-from tests.kernel.test_web import assert_problem, on_one_engine
+from tests.kernel.test_problems import assert_problem, on_one_engine
 
 PUBLIC = {
     "GET /healthz",

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from kernel import web
+from kernel import bodies
 from tests import factories
-from tests.kernel.test_web import CREDENTIALS, SESSIONS, assert_problem, on_one_engine
+from tests.kernel.test_problems import CREDENTIALS, SESSIONS, assert_problem, on_one_engine
 
 JSON = "application/json"
 
@@ -108,8 +108,8 @@ def test_the_token_is_asked_for_before_the_body_is_read(client: FlaskClient) -> 
 
 @on_one_engine
 def test_a_body_of_the_limit_is_read_and_one_byte_more_is_413(client: FlaskClient) -> None:
-    assert_problem(client.post(SESSIONS, data=_padded(web.MAX_BODY_BYTES), content_type=JSON), 401, "sign-in-failed")
-    response = client.post(SESSIONS, data=_padded(web.MAX_BODY_BYTES + 1), content_type=JSON)
+    assert_problem(client.post(SESSIONS, data=_padded(bodies.MAX_BODY_BYTES), content_type=JSON), 401, "sign-in-failed")
+    response = client.post(SESSIONS, data=_padded(bodies.MAX_BODY_BYTES + 1), content_type=JSON)
     assert_problem(response, 413, "too-large")
 
 

@@ -21,7 +21,7 @@ from kernel.errors import Unavailable
 from kernel.keys import Altered
 from tests import factories
 from tests.conftest import PUBLIC_URL, House
-from tests.kernel.test_web import CREDENTIALS, SESSIONS, assert_problem, on_one_engine
+from tests.kernel.test_problems import CREDENTIALS, SESSIONS, assert_problem, on_one_engine
 
 SECRET = "商业秘密-8e1f"
 
@@ -50,7 +50,7 @@ def test_an_unexpected_error_is_500_without_its_text(app: Flask, told: Callable[
     log = told()
     assert SECRET not in log
     assert "RuntimeError" in log
-    assert "test_web_failures.py" in log
+    assert "test_problems_failures.py" in log
     assert '"request": "the-one"' in log
 
 
