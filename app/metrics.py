@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Table, func, select
 
 from access import networks
-from audit import log, sealing, trust, watch, witnessing
+from audit import log, missed, sealing, trust, watch, witnessing
 from audit.models import unsealed
 from bureau import publications
 from bureau.models import open_batch
@@ -68,6 +68,8 @@ def _trail(tx: Connection) -> Iterator[Metric]:
     yield _gauge("log_size", "Leaves of the newest checkpoint", head.size if head else 0)
     yield _gauge("unsealed", "Entries that wait to be sealed", _count(tx, unsealed))
     yield _gauge("oldest_unsealed_age_seconds", "Since the entry that waits longest was appended", _age(oldest))
+    told = "Times that the trail tells of entries deleted before they were sealed: all but 0 is an alarm"
+    yield _gauge("entries_missed", told, missed.count(tx))
     if head is not None:
         yield _gauge("checkpoint_age_seconds", "Since the newest checkpoint was signed", _age(head.time))
     conditions = GaugeMetricFamily("bureau_condition_kept", "1 where questions may be answered", labels=["condition"])

@@ -158,6 +158,8 @@ def _seal(settings: Settings) -> Sealed:
         signing.open_signers(reading)  # a key that was added or retired counts at once
         publishing.require_consistent(reading, settings.log_folder)
     sealed = sealing.seal(origin(settings.public_url))
+    if sealed.missed:
+        logger.error("entries were deleted before they were sealed", count=sealed.missed, named_by="bureau verify")
     _publish(settings)
     return sealed
 

@@ -26,6 +26,7 @@ class Event(StrEnum):
     KEY_RETIRED = "enterprise-key.retired"
     COVERAGE_ENROLLED = "coverage.enrolled"
     COVERAGE_LISTED = "coverage.listed"
+    ENTRIES_MISSED = "entries.missed"
     LOG_EXPORTED = "log.exported"
     EXPORT_REQUESTED = "export.requested"
     EXPORT_CONFIRMED = "export.confirmed"

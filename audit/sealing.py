@@ -4,6 +4,8 @@
 Whoever holds the row of the log's head seals; another sealer waits, and finds the rest. A kill leaves either
 nothing or everything. No checkpoint is ever signed that is not the last one grown: the tiles are read under the
 head's lock, and the tree that they make must have the root of the last checkpoint, or nothing is sealed.
+
+A note whose entry was deleted keeps nobody waiting: it is written down and set aside (`audit.missed`).
 """
 
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Subquery, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from audit import log, merkle, tiles
+from audit import log, merkle, missed, tiles
 from audit.models import checkpoint as checkpoints
 from audit.models import entry as entries
 from audit.models import leaf as leaves
@@ -35,11 +37,12 @@ class LogBroken(BureauError):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The log after a sealing: its size, its root (None: empty), and how many entries it took in."""
+    """The log after a sealing: its size, its root (None: empty), how many entries it took in and how many it missed."""
 
     size: int
     root: bytes | None
     sealed: int
+    missed: int = 0
 
 
 def seal(origin: str) -> Sealed:
@@ -47,21 +50,25 @@ def seal(origin: str) -> Sealed:
 
     Raises LogBroken.
     """
-    total = 0
+    total, gone = 0, 0
     while True:
         with db.transaction() as tx:
             step = seal_some(tx, origin)
-        total += step.sealed
-        if step.sealed < LEAVES_AT_ONCE:
-            return Sealed(step.size, step.root, total)
+        total, gone = total + step.sealed, gone + step.missed
+        if not step.missed and step.sealed < LEAVES_AT_ONCE:  # what was missed is told by entries, which wait now
+            return Sealed(step.size, step.root, total, gone)
 
 
 def seal_some(tx: Connection, origin: str) -> Sealed:
-    """One step: at most LEAVES_AT_ONCE entries. The caller commits."""
+    """One step: at most LEAVES_AT_ONCE entries, or notes without one. The caller commits."""
     origin, size, root = _lock_head(tx, origin)
-    found = _waiting(tx)
+    noted = _waiting(tx)
+    found, gone = [row for row in noted if row.id is not None], [row.noted for row in noted if row.id is None]
+    if gone:
+        missed.tell(tx, gone)
+        tx.execute(delete(unsealed).where(unsealed.c.entry.in_(gone)))
     if not found:
-        return Sealed(size, root if size else None, 0)
+        return Sealed(size, root if size else None, 0, len(gone))
     hashes = [_hash(row) for row in found]
     last = {level: log.load_tile(tx, level, (size >> 8 * level) // tiles.WIDTH) for level in range(8)}
     changed = dict(tiles.grown(size, last, hashes))
@@ -74,15 +81,21 @@ def seal_some(tx: Connection, origin: str) -> Sealed:
     note = log.sign(origin, grown, new_root)
     tx.execute(insert(checkpoints).values(size=grown, root=new_root, time=clock.now(), note=note))
     tx.execute(update(log_head).where(log_head.c.size == size).values(size=grown))
-    return Sealed(grown, new_root, len(found))
+    return Sealed(grown, new_root, len(found), len(gone))
 
 
 def oldest_unsealed(tx: Connection) -> datetime | None:
-    """When the entry that waits longest was appended."""
-    first = _first()
-    waiting = select(func.min(entries.c.time)).join(first, first.c.entry == entries.c.id)
-    oldest: datetime | None = tx.scalar(waiting)
-    return oldest
+    """When the entry that waits longest was appended, however many notes without an entry stand before it."""
+    after = None
+    while True:
+        first = _first(after)
+        waiting = select(func.min(entries.c.time)).join(first, first.c.entry == entries.c.id)
+        oldest: datetime | None = tx.scalar(waiting)
+        if oldest is not None:
+            return oldest
+        looked, after = tx.execute(select(func.count(), func.max(first.c.entry))).one()
+        if looked < LEAVES_AT_ONCE:
+            return None
 
 
 def _lock_head(tx: Connection, origin: str) -> tuple[str, int, bytes]:
@@ -100,18 +113,21 @@ def _lock_head(tx: Connection, origin: str) -> tuple[str, int, bytes]:
 
 
 def _waiting(tx: Connection) -> list[Any]:
-    columns = entries.c.id, entries.c.bytes, entries.c.leaf_hash
+    """The first notes (`noted`) with their entries, None where there is none."""
     first = _first()
-    return list(tx.execute(select(*columns).join(first, first.c.entry == entries.c.id).order_by(entries.c.id)))
+    columns = first.c.entry.label("noted"), entries.c.id, entries.c.bytes, entries.c.leaf_hash
+    both = first.outerjoin(entries, entries.c.id == first.c.entry)
+    return list(tx.execute(select(*columns).select_from(both).order_by(first.c.entry)))
 
 
-def _first() -> Subquery:
+def _first(after: str | None = None) -> Subquery:
     """The notes of those that were made first (ids are in the order of time), as many as one step takes.
 
     A list of its own, so that no plan reads the trail from its beginning to find what waits at its end: after a
     backlog PostgreSQL believes that most entries wait, and would.
     """
-    return select(unsealed.c.entry).order_by(unsealed.c.entry).limit(LEAVES_AT_ONCE).subquery("first")
+    noted = select(unsealed.c.entry).order_by(unsealed.c.entry).limit(LEAVES_AT_ONCE)
+    return (noted if after is None else noted.where(unsealed.c.entry > after)).subquery("first")
 
 
 def _hash(row: Any) -> bytes:

@@ -3,7 +3,8 @@
 
 The sealed entries are read once, streaming, in the order of their leaves: each is looked at (`audit.rows`), and the
 tree is grown anew from them and held against the tiles, against every checkpoint's root and signature, and against
-the log as it was published (`audit.growth`). Then those that wait to be sealed, and what is neither.
+the log as it was published (`audit.growth`). Then those that wait to be sealed, those that the sealer missed, and what
+is neither.
 
 What no check here can find: an entry removed together with its note before it was sealed, or rewritten together
 with its leaf hash; and a log rolled back together with its published files. Those show against a receipt, an
@@ -18,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from audit import growth, rows, sections
+from audit import growth, missed, rows, sections
 from audit.growth import MOST, Fault
 from audit.models import entry as entries
 from audit.models import leaf as leaves
@@ -63,7 +64,7 @@ def verify(tx: Connection, published: Path | None = None, tell: Callable[[int], 
     head: Any = tx.execute(select(log_head)).one_or_none()
     size = head.size if head else 0
     of_log = growth.faults(tx, head.origin, size, published, count.of_sealed) if size else iter(())
-    all_faults = chain(of_log, growth.strays(tx, size), _waiting(tx, count), _strays(tx, count))
+    all_faults = chain(of_log, growth.strays(tx, size), _waiting(tx, count), _missed(tx), _strays(tx, count))
     faults = tuple(islice(_once(all_faults), MOST))
     waiting = tx.scalar(select(func.count()).select_from(unsealed)) or 0
     root = growth.signed_root(tx, size)
@@ -93,6 +94,12 @@ def _waiting(tx: Connection, count: _Count) -> Iterator[Fault]:
                 if told := rows.fault(row):
                     yield Fault(row.noted, told)
         after = found[-1].noted
+
+
+def _missed(tx: Connection) -> Iterator[Fault]:
+    """The entries that were gone when they were to be sealed: what the trail itself tells."""
+    for entry, told_by in missed.told(tx):
+        yield Fault(entry, f"deleted: it was gone before it was sealed, as the entry {told_by} tells")
 
 
 def _strays(tx: Connection, count: _Count) -> Iterator[Fault]:
