@@ -15,9 +15,9 @@ from app.config import Settings
 from audit import statements, trail, verification, witnessing
 from bureau import answers, catalogue, directory, holdings
 from bureau.disclosure import Answer, disclose
-from consent import consents, grants, suspension
+from consent import consents, grants, store, suspension
 from consent import verification as consent_verification
-from consent.consents import Act
+from consent.acts import Act
 from consent.question import Question
 from consent.terms import Grant
 from kernel import clock, db
@@ -116,7 +116,7 @@ def all_consents(reading: Connection, uscc: str | None) -> Iterator[dict[str, An
     """Every consent, or every one of an enterprise, newest first, a page at a time."""
     before: str | None = None
     now = clock.now()
-    while page := consents.listed(reading, now, uscc=uscc, before=before, limit=CONSENTS_AT_ONCE):
+    while page := store.listed(reading, now, uscc=uscc, before=before, limit=CONSENTS_AT_ONCE):
         yield from page
         before = page[-1]["consent_id"]
 

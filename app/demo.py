@@ -25,6 +25,7 @@ from audit import trail
 from bureau import catalogue, compaction, coverage
 from bureau.screening import index
 from consent import consents
+from consent.acts import Act
 from consent.question import CLASSES, PRODUCTS, PURPOSES
 from consent.terms import Grant
 from kernel import clock, db
@@ -145,5 +146,5 @@ def _consents(given: Sequence[Grant]) -> list[str]:
     ids, rest = [], iter(given)
     while some := list(islice(rest, GRANTS_AT_ONCE)):
         with trail.recording() as tx:
-            ids += [consents.grant(tx, one, consents.Act("counter", channel="counter")).id for one in some]
+            ids += [consents.grant(tx, one, Act("counter", channel="counter")).id for one in some]
     return ids

@@ -27,7 +27,7 @@ from bureau import compaction, intake
 from bureau.catalogue import current
 from bureau.records import Batch, Row
 from consent import consents
-from consent.consents import Act
+from consent.acts import Act
 from consent.question import CLASSES
 from consent.terms import Grant
 from kernel import db, keys, signing

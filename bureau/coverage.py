@@ -20,7 +20,7 @@ from audit import trail
 from audit.events import Event
 from bureau import directory
 from bureau.models import trigger_member
-from consent import consents
+from consent import collection
 from kernel import clock
 from kernel import uscc as codes
 from kernel.errors import Invalid
@@ -97,7 +97,7 @@ def report(tx: Connection, now: datetime) -> dict[str, Any]:
 
 def missing(tx: Connection, trigger: str, now: datetime) -> Iterator[tuple[str, str | None, date]]:
     """Who belongs to a set and has not authorised collection: USCC, name, since when; ordered by USCC."""
-    standing = consents.collect_standing(now).subquery()
+    standing = collection.standing(now).subquery()
     joined = trigger_member.outerjoin(standing, standing.c.uscc == trigger_member.c.uscc)
     of_set = trigger_member.c.trigger == trigger, func.coalesce(standing.c.live, 0) == 0
     after = ""
@@ -122,7 +122,7 @@ def share(authorised: int, members: int) -> str | None:
 
 def _together(tx: Connection, now: datetime) -> dict[str, Any]:
     """The union of the sets: an enterprise in two of them counts once."""
-    standing = consents.collect_standing(now).subquery()
+    standing = collection.standing(now).subquery()
     all_members = select(trigger_member.c.uscc).distinct().subquery()
     joined = all_members.outerjoin(standing, standing.c.uscc == all_members.c.uscc)
     members, covered = tx.execute(select(func.count(), func.sum(standing.c.live)).select_from(joined)).one()
@@ -130,7 +130,7 @@ def _together(tx: Connection, now: datetime) -> dict[str, Any]:
 
 
 def _joined(now: datetime) -> tuple[Any, tuple[Any, ...]]:
-    standing = consents.collect_standing(now).subquery()
+    standing = collection.standing(now).subquery()
     live = func.coalesce(standing.c.live, 0)
     counts = (
         func.count().label("members"),

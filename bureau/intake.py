@@ -33,7 +33,7 @@ from bureau.models import folio, open_batch
 from bureau.publications import publish, wait_in_line
 from bureau.records import Batch, Row, Unreadable
 from bureau.sums import Held
-from consent import consents
+from consent import collection
 from kernel import bulk, clock
 from kernel import uscc as codes
 from kernel.errors import Conflict
@@ -168,7 +168,7 @@ def _store_chunk(tx: Connection, batch: Batch, opened: _Opened, chunk: Sequence[
         needed = {row.uscc for row in chunk if isinstance(row, Row) and codes.has_pattern(row.uscc)}
     if batch.basis == "lender":
         coverage.note_borrowers(tx, filter(codes.is_valid, needed), batch.source)
-    collecting = consents.collecting(tx, needed)
+    collecting = collection.allowed(tx, needed)
     judged = [judge(row, batch, known, collecting) for row in chunk]
     acts = [one for one in judged if isinstance(one, Accepted) and one.row.act]
     amended = amendments.from_source(tx, opened.batch, batch.source, acts)

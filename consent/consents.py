@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consents granted, paused, revoked, found; and `require`, on which every disclosure hangs.
+"""`require`, on which every disclosure hangs; and consents granted, paused, revoked.
 
 A question linearises at the statement in `require` that reads the consents: whoever asks after a revocation
 was acknowledged is refused, whichever worker answers. Consent is never read from a cache or a replica.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
-from audit import trail
 from audit.events import Event
 from consent import counters, policy, store
+from consent.acts import Act, record
 from consent.decision import (
     Consent,
     Permission,
@@ -25,28 +24,13 @@ from consent.decision import (
     require_within,
 )
 from consent.models import consent as consents
-from consent.models import consent_version as versions
 from consent.question import Question
 from consent.store import Given, consent_of
 from consent.terms import Grant
 from consent.transitions import LIVE, after
-from kernel import clock, ids, outbox
+from kernel import clock, ids
 from kernel.errors import Conflict
 from kernel.prepared import Prepared
-
-PAGE_ROWS = 50
-USCCS_AT_ONCE = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """Who changes a consent, by which way, and under which Idempotency-Key."""
-
-    actor: str
-    channel: str = "api"
-    key: str | None = None
-    request_digest: str | None = None
-    client: str | None = None
 
 
 def require(tx: Connection, question: Question) -> Permission:
@@ -175,114 +159,6 @@ def resume(tx: Connection, consent_id: str, act: Act, reason: str | None = None)
     return _write(tx, Event.CONSENT_RESUMED, after(held, "resume", clock.now(), reason), act)
 
 
-def listed(
-    tx: Connection,
-    now: datetime,
-    *,
-    uscc: str | None = None,
-    grantees: Sequence[str] | None = None,
-    requested_by: str | None = None,
-    status: str | None = None,
-    before: str | None = None,
-    limit: int = PAGE_ROWS,
-) -> list[dict[str, Any]]:
-    """Consents as shown, newest first: of an enterprise, and/or naming one of `grantees` or asked for by one.
-
-    `before` is a consent's id; `status` the stored status (an expired one is still `active` there).
-    """
-    version = (versions.c.consent == consents.c.id) & (versions.c.version == consents.c.version)
-    page = select(consents, versions.c.document, versions.c.signature).join(versions, version)
-    page = page.order_by(consents.c.id.desc()).limit(limit)
-    if uscc is not None:
-        page = page.where(consents.c.uscc == uscc)
-    if grantees is not None:
-        page = page.where(consents.c.grantee.in_(grantees), consents.c.scope == "query", _is_asking_s(requested_by))
-    if status is not None:
-        page = page.where(consents.c.status == status)
-    if before is not None:
-        page = page.where(consents.c.id < before)
-    return [store.present(consent_of(row), row.document, row.signature, now) for row in tx.execute(page)]
-
-
-def collecting(tx: Connection, usccs: Iterable[str]) -> dict[str, frozenset[int]]:
-    """The classes of which some enterprises allow collection now, by USCC."""
-    now, sought = clock.now(), sorted(usccs)
-    found: dict[str, frozenset[int]] = {}
-    in_force = (
-        consents.c.scope == "collect",
-        consents.c.deciding,
-        consents.c.status == "active",
-        consents.c.not_before <= now,
-        (consents.c.expires_at.is_(None)) | (consents.c.expires_at > now),
-    )
-    for start in range(0, len(sought), USCCS_AT_ONCE):
-        some = consents.c.uscc.in_(sought[start : start + USCCS_AT_ONCE])
-        for uscc, classes in tx.execute(select(consents.c.uscc, consents.c.classes).where(some, *in_force)):
-            found[uscc] = frozenset(int(number) for number in classes.split(","))
-    return found
-
-
-def collect_standing(now: datetime) -> Select[Any]:
-    """A statement: each enterprise that ever gave a collect consent, whether it is `live` (1 or 0), when granted."""
-    in_force = (
-        (consents.c.status == "active")
-        & (consents.c.not_before <= now)
-        & (consents.c.expires_at.is_(None) | (consents.c.expires_at > now))
-    )
-    columns = consents.c.uscc, consents.c.granted_at, case((in_force, 1), else_=0).label("live")
-    return select(*columns).where(consents.c.scope == "collect", consents.c.grantee == "platform", consents.c.deciding)
-
-
-def record(
-    tx: Connection, event: Event, consent: Consent, act: Act, digest: str | None, supersedes: str | None = None
-) -> None:
-    """Put what was done to a consent on the trail, with the digest of the version that came of it."""
-    detail = {
-        "scope": consent.scope,
-        "grantee": consent.grantee,
-        "purposes": list(consent.purposes),
-        "products": list(consent.products),
-        "status": consent.status,
-        "version_digest": digest,
-        "supersedes": supersedes,
-        "reason": consent.reason,
-    }
-    said = trail.Entry(
-        type=event,
-        actor=act.actor,
-        channel=act.channel,
-        client=act.client,
-        uscc=consent.uscc,
-        consent=consent.id,
-        consent_version=consent.version,
-        classes=consent.classes,
-        request_digest=act.request_digest,
-        idempotency_key=act.key,
-        detail={name: value for name, value in detail.items() if value is not None},
-    )
-    trail.append(tx, said)
-    # Who asked knows that it asked; and of a suspicion that nobody confirmed yet those suspected are not told.
-    if consent.scope == "query" and digest is not None and event != Event.CONSENT_REQUESTED:
-        outbox.put(tx, event, consent.grantee, _told(consent, supersedes))
-
-
-def _told(consent: Consent, supersedes: str | None) -> dict[str, Any]:
-    """What those whom a consent names are told of a change to it: what they may read at /v1/consents anyway."""
-    told = {
-        "consent_id": consent.id,
-        "version": consent.version,
-        "uscc": consent.uscc,
-        "grantee": consent.grantee,
-        "status": consent.status,
-        "classes": consent.classes,
-        "products": consent.products,
-        "purposes": consent.purposes,
-        "not_before": clock.rfc3339(consent.not_before),
-        "expires_at": consent.expires_at and clock.rfc3339(consent.expires_at),
-    }
-    return told if supersedes is None else {**told, "supersedes": supersedes}
-
-
 def _write(tx: Connection, event: Event, changed: Consent, act: Act) -> Consent:
     record(tx, event, changed, act, store.change(tx, changed))
     return changed
@@ -302,11 +178,6 @@ def _require_no_live_query(tx: Connection, uscc: str, now: datetime) -> None:
     )
     if found := tx.scalar(live):
         raise Conflict(f"{found} query consents are live: revoke them before collection", slug="query-consents-live")
-
-
-def _is_asking_s(institution: str | None) -> ColumnElement[bool]:
-    """A request is seen by the institution that made it, and by no other of its kind."""
-    return consents.c.requested_by.is_(None) | (consents.c.requested_by == institution)
 
 
 _OF_ENTERPRISE = (consents.c.uscc == bindparam("uscc"), consents.c.deciding)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from audit import trail
 from audit.events import Event
-from consent.consents import Act
+from consent.acts import Act
 from consent.models import enterprise_key
 from kernel import canonical, clock, jose
 from kernel.errors import Conflict, Invalid, NotFound

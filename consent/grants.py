@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from access import institutions
 from audit import trail
 from consent import consents, evidence, requests, store
-from consent.consents import Act
+from consent.acts import Act
 from consent.decision import Consent
 from consent.store import Given
 from consent.terms import Frequency, Grant, limits_of

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from access import authorizations, browser, redirects
 from audit import trail
 from consent import redirect, requests, screens, store, words
-from consent.consents import Act
+from consent.acts import Act
 from consent.decision import Consent
 from consent.routes import require_visible
 from consent.words import say

@@ -8,7 +8,7 @@ from flask import Response, request
 from access import browser
 from audit import review, trail
 from consent import consents, screens, store, words
-from consent.consents import Act
+from consent.acts import Act
 from consent.pages import SIGNATORY, show
 from consent.routes import Change, require_visible
 from consent.words import Words, say
@@ -25,7 +25,7 @@ def show_inbox() -> Response:
     """Requests that wait for an answer, newest first; what lapsed is no longer among them."""
     by, language = browser.signatory(), pages.language()
     with db.reading() as reading:
-        page = consents.listed(reading, clock.now(), uscc=by.uscc, status="requested", limit=cursors.MAX_PAGE_ROWS)
+        page = store.listed(reading, clock.now(), uscc=by.uscc, status="requested", limit=cursors.MAX_PAGE_ROWS)
         waiting = [screens.described(reading, each, language) for each in page if each["status"] == "requested"]
     return show("inbox.html", by, tab="requests", waiting=waiting)
 
@@ -36,7 +36,7 @@ def show_consents() -> Response:
     by, language = browser.signatory(), pages.language()
     before = cursors.decode(request.args.get("cursor"))
     with db.reading() as reading:
-        page = consents.listed(reading, clock.now(), uscc=by.uscc, before=before, limit=ROWS)
+        page = store.listed(reading, clock.now(), uscc=by.uscc, before=before, limit=ROWS)
         shown = [screens.described(reading, each, language) for each in page if each["status"] != "requested"]
     following = cursors.encode(page[-1]["consent_id"]) if len(page) == ROWS else None
     return show("consents.html", by, tab="consents", consents=shown, following=following)

@@ -19,7 +19,7 @@ from access import authorizations
 from access.authorizations import Authorization
 from audit import trail
 from consent import credit_query, requests, store
-from consent.consents import Act
+from consent.acts import Act
 from consent.decision import Consent
 from consent.store import Given
 from kernel import clock

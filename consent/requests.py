@@ -13,7 +13,8 @@ from sqlalchemy import Connection, func, select
 
 from audit.events import Event
 from consent import policy, store
-from consent.consents import Act, first_version, record, step_back
+from consent.acts import Act, record
+from consent.consents import first_version, step_back
 from consent.decision import Consent
 from consent.models import consent as consents
 from consent.store import Given

@@ -7,7 +7,7 @@ from flask import Response
 
 from audit import trail
 from consent import evidence, grants, requests, store
-from consent.consents import Act
+from consent.acts import Act
 from consent.routes import list_own, require_own, require_visible
 from consent.schemas import (
     ApprovalSchema,

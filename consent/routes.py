@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from audit import trail
 from consent import consents, grants, store, suspension
-from consent.consents import Act
+from consent.acts import Act
 from consent.decision import Consent, grantees_of
 from consent.schemas import (
     ConsentFilterSchema,
@@ -122,7 +122,7 @@ def list_own(asked: dict[str, Any], status: str | None = None) -> Response:
         mine["requested_by"] = principal.institution.id
     before = cursors.decode(asked.get("cursor"))
     with db.reading() as reading:
-        page = consents.listed(reading, clock.now(), **mine, status=status, before=before, limit=limit)
+        page = store.listed(reading, clock.now(), **mine, status=status, before=before, limit=limit)
     next_cursor = cursors.encode(page[-1]["consent_id"]) if len(page) == limit else None
     return json_response({"consents": page, "next_cursor": next_cursor})
 

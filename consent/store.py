@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Consents as rows: found, locked, and written with a version that the bureau signs.
+"""Consents as rows: found, locked, listed, and written with a version that the bureau signs.
 
 A version is a document in canonical JSON (RFC 8785): all terms, the state, and the digest of the version before.
 The bureau signs those very bytes (detached JWS), and the consent's entry on the trail names their digest.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from consent.decision import Consent
 from consent.models import consent as consents
@@ -20,6 +20,8 @@ from consent.models import consent_version as versions
 from consent.terms import Frequency
 from kernel import canonical, clock, signing
 from kernel.errors import NotFound
+
+PAGE_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,35 @@ def lock_deciding(tx: Connection, uscc: str, scope: str, grantee: str) -> Consen
 def requested_by(tx: Connection, consent_id: str) -> str | None:
     """The institution that asked for a consent; None where the enterprise gave it unasked."""
     return tx.scalar(select(consents.c.requested_by).where(consents.c.id == consent_id))
+
+
+def listed(
+    tx: Connection,
+    now: datetime,
+    *,
+    uscc: str | None = None,
+    grantees: Sequence[str] | None = None,
+    requested_by: str | None = None,
+    status: str | None = None,
+    before: str | None = None,
+    limit: int = PAGE_ROWS,
+) -> list[dict[str, Any]]:
+    """Consents as shown, newest first: of an enterprise, and/or naming one of `grantees` or asked for by one.
+
+    `before` is a consent's id; `status` the stored status (an expired one is still `active` there).
+    """
+    version = (versions.c.consent == consents.c.id) & (versions.c.version == consents.c.version)
+    page = select(consents, versions.c.document, versions.c.signature).join(versions, version)
+    page = page.order_by(consents.c.id.desc()).limit(limit)
+    if uscc is not None:
+        page = page.where(consents.c.uscc == uscc)
+    if grantees is not None:
+        page = page.where(consents.c.grantee.in_(grantees), consents.c.scope == "query", _is_asking_s(requested_by))
+    if status is not None:
+        page = page.where(consents.c.status == status)
+    if before is not None:
+        page = page.where(consents.c.id < before)
+    return [present(consent_of(row), row.document, row.signature, now) for row in tx.execute(page)]
 
 
 def history(tx: Connection, consent_id: str) -> Iterator[dict[str, Any]]:
@@ -157,6 +188,11 @@ def consent_of(row: Any) -> Consent:
 # Members that the first form's versions do not have.
 LATER_MEMBERS = ("previous", "max_queries", "frequency", "history", "notice", "evidence", "lapses_at")
 _LISTS = ("classes", "products", "purposes")
+
+
+def _is_asking_s(institution: str | None) -> ColumnElement[bool]:
+    """A request is seen by the institution that made it, and by no other of its kind."""
+    return consents.c.requested_by.is_(None) | (consents.c.requested_by == institution)
 
 
 def _columns(consent: Consent) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from audit.events import Event
 from consent import store
-from consent.consents import Act, record
+from consent.acts import Act, record
 from consent.decision import Consent
 from consent.models import consent_proposal as proposals
 from consent.transitions import after

@@ -15,7 +15,7 @@ from access import clients, institutions, people, tokens
 from bureau import intake
 from bureau.records import Batch, Row
 from consent import consents
-from consent.consents import Act
+from consent.acts import Act
 from consent.question import CLASSES, PRODUCTS, PURPOSES, Question
 from consent.terms import Grant
 from kernel import db, outbox, uscc

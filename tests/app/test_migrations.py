@@ -80,7 +80,7 @@ def test_a_bureau_of_the_first_version_is_upgraded_with_its_consents(open_house:
     question = factories.question(factories.bank(), enterprise)
     with db.reading() as reading:
         assert consents.require(reading, question).consent.id == "c-1"
-        (shown,) = consents.listed(reading, clock.now(), uscc=enterprise)
+        (shown,) = store.listed(reading, clock.now(), uscc=enterprise)
         assert (shown["signature"], shown["max_queries"]) == (None, None)
     counter.change("revoke", "c-1", None)
     with db.reading() as reading:

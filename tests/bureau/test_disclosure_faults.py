@@ -12,7 +12,7 @@ from app.application import create_app
 from audit import verification
 from bureau import answers, disclosure
 from bureau.disclosure import Answer
-from consent import consents
+from consent import consents, store
 from kernel import clock, db
 from kernel.errors import BureauError, Conflict, NotPermitted
 from tests.bureau.histories import History, electricity, entries
@@ -125,7 +125,7 @@ def test_no_question_that_began_after_a_revocation_is_answered(open_house: House
         thread.start()
     time.sleep(0.4)
     with db.transaction() as tx:
-        (live,) = consents.listed(tx, clock.now(), uscc=uscc)
+        (live,) = store.listed(tx, clock.now(), uscc=uscc)
         consents.revoke(tx, live["consent_id"], COUNTER)
     acknowledged = time.monotonic()
     time.sleep(0.4)

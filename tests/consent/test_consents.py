@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from audit.models import entry as entries
 from consent import consents, policy, store
-from consent.consents import Act
+from consent.acts import Act
 from consent.decision import Consent
 from consent.models import consent as table
 from consent.models import consent_version as versions
@@ -228,18 +228,6 @@ def test_a_consent_of_another_enterprise_or_institution_never_decides(house: Hou
     factories.consent(enterprise, factories.bank())
     factories.consent(enterprise, "kind:insurer")
     assert answer(institution, enterprise) == "no-consent"
-
-
-def test_only_consents_in_force_let_the_bureau_collect(house: House, at: Any) -> None:
-    firms = [factories.new_uscc() for _ in range(6)]
-    factories.consent(firms[0], scope="collect", classes=(1,))
-    factories.consent(firms[1], scope="collect", expires_at=T0)
-    factories.consent(firms[2], scope="collect", not_before=T0 + timedelta(microseconds=1))
-    revoke(factories.consent(firms[3], scope="collect"))
-    factories.consent(firms[4], scope="query")
-    with db.reading() as reading:
-        assert consents.collecting(reading, firms) == {firms[0]: frozenset({1})}
-        assert consents.collecting(reading, []) == {}
 
 
 def test_the_database_itself_lets_one_consent_decide(house: House) -> None:
