@@ -32,7 +32,7 @@ from bench.house import FIRMS_AT_ONCE, House, administer, deliveries
 from bench.measures import MEASURED_TABLES, Goal, Result
 from bureau import answers, compaction, intake, vault
 from bureau.answers import Asked
-from bureau.intake import Receipt
+from bureau.open_batches import Receipt
 from bureau.records import Batch, Row
 from consent.question import CLASSES
 from kernel import db, keys, signing

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from bureau import intake
-from bureau.intake import Receipt
+from bureau.open_batches import Receipt
 from connectors import feeds, frontend, https, processes, rhythm, sftp, watch
 from connectors.feeds import Feed
 from connectors.fetched import Beat, Fetched, Reveal

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from bureau import intake
-from bureau.intake import Receipt
+from bureau.open_batches import Receipt
 from connectors import feeds, spool
 from connectors.feeds import Feed
 from connectors.layouts import GZIP_MAGIC

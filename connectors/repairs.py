@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 from bureau import intake, rejects
-from bureau.intake import Receipt
+from bureau.open_batches import Receipt
 from bureau.records import Batch, Row, Unreadable
 from connectors import feeds
 from connectors.feeds import Feed

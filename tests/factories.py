@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from access import clients, institutions, people, tokens
 from bureau import intake
+from bureau.open_batches import Receipt
 from bureau.records import Batch, Row
 from consent import consents
 from consent.acts import Act
@@ -110,7 +111,7 @@ def batch(
     return Batch(feed, source, digest or f"{next(_numbers):064x}", more.pop("basis", "public"), rows, **more)
 
 
-def deliver(rows: Iterable[Any], **more: Any) -> intake.Receipt:
+def deliver(rows: Iterable[Any], **more: Any) -> Receipt:
     """Take rows in, through the real intake."""
     return intake.receive(batch(list(rows), **more))
 

@@ -16,8 +16,8 @@ from audit.models import entry
 from bureau import amendments, answers, catalogue, publications, vault
 from bureau.answers import Asked
 from bureau.folios import Correction
-from bureau.intake import Receipt
 from bureau.models import batch as batches
+from bureau.open_batches import Receipt
 from bureau.records import Row
 from consent.question import CLASSES
 from kernel import clock, db

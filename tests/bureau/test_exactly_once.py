@@ -16,10 +16,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from bureau import compaction, holdings, intake
+from bureau import compaction, holdings, intake, open_batches
 from bureau.folios import Correction
 from bureau.models import batch as batches
 from bureau.models import open_batch
+from bureau.open_batches import Receipt
 from bureau.records import Row
 from consent.question import CLASSES
 from kernel import clock, db
@@ -43,7 +44,7 @@ class File:
 
     digest: str
     rows: list[Row]
-    receipt: intake.Receipt | None = None
+    receipt: Receipt | None = None
     judged: dict[int, tuple[int, int]] = field(default_factory=dict)  # row → records and overlays published by then
 
 
@@ -129,7 +130,7 @@ def come(file: File, oracle: Oracle, how: str | None, cut: int, monkeypatch: pyt
     try:
         with monkeypatch.context() as patch:
             if how == "in a chunk":
-                patch.setattr(intake, "_advance", _power_cut)
+                patch.setattr(open_batches, "advance", _power_cut)
             if how == "at the close":
                 patch.setattr(intake.trail, "append", _power_cut)
             delivered = in_pieces(file, cut) if how == "after a chunk" else iter(file.rows)

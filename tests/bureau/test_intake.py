@@ -293,4 +293,4 @@ def test_an_empty_delivery_is_a_delivery(house: House) -> None:
 def test_a_receipt_is_one_json_document(house: House) -> None:
     receipt = deliver([registration(1, ENTERPRISES[0], **{"C1.01.07": "两亿"})])
     assert receipt.warnings == {"C1.01.07 not-money": 1}
-    assert json.loads(intake._dumps(receipt))["warnings"] == receipt.warnings
+    assert json.loads(receipt.dumps())["warnings"] == receipt.warnings

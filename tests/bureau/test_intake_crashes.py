@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 
 from audit import verification
 from bureau import catalogue, holdings, intake, rejects
-from bureau.intake import Receipt
 from bureau.models import batch as batches
 from bureau.models import data_key, folio, open_batch, publication
+from bureau.open_batches import Receipt
 from bureau.records import Row
 from kernel import clock, db
 from kernel.errors import Conflict

@@ -20,8 +20,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from bureau import intake, rejects
-from bureau.intake import Receipt
 from bureau.models import directory, folio, rejected_row
+from bureau.open_batches import Receipt
 from connectors import feeds
 from kernel import db, uscc
 from tests.bureau.histories import entries

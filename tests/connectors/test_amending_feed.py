@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from bureau import intake
-from bureau.intake import Receipt
+from bureau.open_batches import Receipt
 from connectors import feeds
 from kernel.errors import SettingError
 from tests.bureau.histories import answer

@@ -21,7 +21,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from bureau import holdings, intake, rejects, vault
-from bureau.intake import Receipt
+from bureau.open_batches import Receipt
 from connectors import feeds, pulling, spool
 from kernel import db, uscc
 from tests.conftest import House, made

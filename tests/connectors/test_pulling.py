@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from bureau import intake
-from bureau.intake import Receipt
+from bureau.open_batches import Receipt
 from connectors import feeds, https, memory, pulling, spool
 from connectors.models import feed_state, pulled_file
 from kernel import clock, db

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from access import clients, tokens
 from bureau import directory, holdings, intake, quality, rejects
-from bureau.intake import Receipt
 from bureau.models import rejected_row
+from bureau.open_batches import Receipt
 from connectors import feeds, repairs
 from kernel import clock, db
 from kernel.errors import Invalid, NotFound
