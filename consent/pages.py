@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from access import authorizations, browser, redirects
 from audit import trail
-from consent import redirect, requests, screens, store, words
+from consent import faults, redirect, requests, screens, store, words
 from consent.acts import Act
 from consent.decision import Consent
 from consent.routes import require_visible
@@ -18,7 +18,7 @@ from kernel.auth import Principal
 from kernel.errors import BureauError, Conflict, Invalid, NotPermitted
 from kernel.idempotency import settle
 
-blp = pages.Pages("consent_pages", __name__)
+blp = pages.Pages("consent_pages", __name__, faults.told)
 SIGNATORY = browser.SIGNATORY
 
 
@@ -34,7 +34,7 @@ def show_authorization(request_id: str) -> Response:
     try:
         consent = redirect.arrive(held, browser.name(), by)
     except NotPermitted as refused:
-        return pages.show_problem(refused, f"{pages.SIGN_IN}?then={held.id}")
+        return blp.show_problem(refused, f"{pages.SIGN_IN}?then={held.id}")
     leads_to = redirects.origin_of(held.redirect_uri)
     return _ask(consent, by, f"/authorize/{held.id}", asking=held.institution_name, leads_to=leads_to)
 
@@ -56,8 +56,8 @@ def answer_authorization(request_id: str) -> Response:
             return pages.lead(redirect.reject(request_id, here, by, issuer))
         if decision == "finish":
             return pages.lead(redirect.finish(request_id, here, by, issuer))
-    except (Conflict, Invalid) as refused:
-        return pages.show_problem(refused, f"/authorize/{request_id}")
+    except Conflict as refused:
+        return blp.show_problem(refused, f"/authorize/{request_id}")
     raise _no_decision()
 
 
@@ -92,8 +92,8 @@ def answer_request(consent_id: str) -> Response:
 
     try:
         settle(attempt)
-    except (Conflict, Invalid) as refused:
-        return pages.show_problem(refused, f"/enterprise/requests/{consent_id}")
+    except Conflict as refused:
+        return blp.show_problem(refused, f"/enterprise/requests/{consent_id}")
     return pages.lead(f"/enterprise/consents/{consent_id}")
 
 
@@ -110,7 +110,9 @@ def _ask(consent: Consent, by: Principal, action: str, **more: Any) -> Response:
     with db.reading() as reading:
         shown = screens.described(reading, store.shown(reading, consent, clock.now()), language)
     notice = [say(each, language) for each in words.NOTICE]
-    return show("ask.html", by, consent=shown, action=action, notice=notice, **{"asking": None, **more})
+    labels = {name: say(label, language) for name, label in words.FIELDS.items()}
+    told = {"consent": shown, "action": action, "notice": notice, "labels": labels, "asking": None, **more}
+    return show("ask.html", by, **told)
 
 
 def _asked_of(reading: Connection, request_id: str, here: str) -> Consent:

@@ -7,7 +7,7 @@ from flask import Response, request
 
 from access import browser
 from audit import review, trail
-from consent import consents, screens, store, words
+from consent import consents, faults, screens, store, words
 from consent.acts import Act
 from consent.pages import SIGNATORY, show
 from consent.routes import Change, require_visible
@@ -15,7 +15,7 @@ from consent.words import Words, say
 from kernel import clock, cursors, db, pages
 from kernel.errors import Conflict, Invalid
 
-blp = pages.Pages("portal", __name__)
+blp = pages.Pages("portal", __name__, faults.told)
 ROWS = 20
 ACTS: dict[str, Change] = {"revoke": consents.revoke, "pause": consents.pause, "resume": consents.resume}
 
@@ -34,7 +34,7 @@ def show_inbox() -> Response:
 def show_consents() -> Response:
     """All consents, newest first, but for the requests that wait."""
     by, language = browser.signatory(), pages.language()
-    before = cursors.decode(request.args.get("cursor"))
+    before = _before()
     with db.reading() as reading:
         page = store.listed(reading, clock.now(), uscc=by.uscc, before=before, limit=ROWS)
         shown = [screens.described(reading, each, language) for each in page if each["status"] != "requested"]
@@ -54,7 +54,8 @@ def show_consent(consent_id: str) -> Response:
             (say(words.STATUSES[each["status"]], language), screens.time_of(each["changed_at"], language))
             for each in store.history(reading, consent_id)
         ]
-    return show("consent_page.html", by, tab="consents", consent=shown, versions=versions)
+    sure = say(words.FIELDS["sure"], language)
+    return show("consent_page.html", by, tab="consents", consent=shown, versions=versions, sure=sure)
 
 
 @blp.page("/enterprise/consents/<consent_id>", methods=("POST",), access=SIGNATORY)
@@ -62,29 +63,43 @@ def change_consent(consent_id: str) -> Response:
     """Revoke, pause or resume a consent."""
     by = browser.signatory()
     browser.require_form()
-    change = ACTS.get(request.form.get("act", ""))
-    if change is None:
-        raise Invalid("say what to do", errors={"act": [", ".join(ACTS)]})
-    if change is consents.revoke and request.form.get("sure") != "yes":
-        raise Invalid("what is revoked stays so: say that you are sure", errors={"sure": ["tick it"]})
+    change = _change()
     try:
         with trail.recording() as tx:
             require_visible(store.get(tx, consent_id), tx)
             change(tx, consent_id, Act(by.actor, channel="page"), None)
     except Conflict as refused:
-        return pages.show_problem(refused, f"/enterprise/consents/{consent_id}")
+        return blp.show_problem(refused, f"/enterprise/consents/{consent_id}")
     return pages.lead(f"/enterprise/consents/{consent_id}")
+
+
+def _change() -> Change:
+    """What the form says to do; raises Invalid."""
+    change = ACTS.get(request.form.get("act", ""))
+    if change is None:
+        raise Invalid("say what to do", errors={"act": [", ".join(ACTS)]})
+    if change is consents.revoke and request.form.get("sure") != "yes":
+        raise Invalid("what is revoked stays so: say that you are sure", errors={"sure": ["tick it"]})
+    return change
 
 
 @blp.page("/enterprise/access-log", access=SIGNATORY)
 def show_access_log() -> Response:
     """Who asked about the enterprise, newest first, refusals and replays included."""
     by, language = browser.signatory(), pages.language()
-    before = cursors.decode(request.args.get("cursor"))
+    before = _before()
     with db.reading() as reading:
         page, last = review.access_log(reading, by.uscc or "", before, ROWS)
     lines = [_line(each, language) for each in page]
     return show("access_log.html", by, tab="log", lines=lines, following=cursors.encode(last) if last else None)
+
+
+def _before() -> str | None:
+    """Behind whom a list goes on; a link that was mangled on its way begins with the first page."""
+    try:
+        return cursors.decode(request.args.get("cursor"))
+    except Invalid:
+        return None
 
 
 def _line(entry: dict[str, Any], language: str) -> dict[str, Any]:

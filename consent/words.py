@@ -85,6 +85,43 @@ REASONS: Mapping[str, Words] = {  # why a question was refused: its rule on the 
     "record-altered": Words("档案未通过完整性核验", "a record failed its integrity check"),
     "answer-gone": Words("结果已不能重现", "the answer can no longer be made"),
 }
+FIELDS: Mapping[str, Words] = {  # of the forms on pages, as their labels name them
+    "purposes": Words("用途", "What for"),
+    "classes": Words("信息类别", "Which information"),
+    "products": Words("使用方式", "In which form"),
+    "until": Words("授权至（含当日）", "Until, this day included"),
+    "expires_at": Words("授权至（含当日）", "Until, this day included"),  # what `until` becomes
+    "max_queries": Words("最多查询次数", "At most so many queries"),
+    "frequency": Words("最多查询频率", "At most so often"),
+    "per": Words("查询频率的周期", "At most so often: the period"),
+    "history": Words("只展示最近几个月的事项", "Only events of the last so many months"),
+    "decision": Words("答复", "Your answer"),
+    "act": Words("办理事项", "What to do"),
+    "sure": Words("我确认终止本授权", "I want to revoke this consent"),
+}
+_TICKED = Words("至少勾选一项，且不超出请求的内容", "tick at least one, and nothing beyond what was asked for")
+_DAY = Words("填写今天或以后的日期，且不晚于请求的日期", "a day from today on, and no later than was asked for")
+TAKES: Mapping[str, Words] = {  # what each of them takes
+    "purposes": _TICKED,
+    "classes": _TICKED,
+    "products": _TICKED,
+    "until": _DAY,
+    "expires_at": _DAY,
+    "max_queries": Words(
+        "填写 1 至 100 万的整数，且不多于请求的次数", "a whole number from 1 to 1,000,000, no more than was asked for"
+    ),
+    "frequency": Words(
+        "填写 1 至 100 万的整数，且不比请求的更频繁",
+        "a whole number from 1 to 1,000,000, no more often than was asked for",
+    ),
+    "per": Words("选择每日、每周、每月或每年", "choose a day, a week, a month or a year"),
+    "history": Words(
+        "填写 1 至 600 的整数，且不多于请求的月数", "a whole number from 1 to 600, no more than was asked for"
+    ),
+    "decision": Words("选择同意或拒绝", "grant or reject"),
+    "act": Words("选择暂停、恢复或终止", "pause, resume or revoke"),
+    "sure": Words("终止后不能撤回，请先勾选", "what is revoked stays so: tick it first"),
+}
 # What the signatory is told beside the terms; its digest is kept with the consent as the notice that was shown.
 NOTICE_VERSION = "redirect-2026-11"
 NOTICE: tuple[Words, ...] = (

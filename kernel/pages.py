@@ -7,7 +7,7 @@ back here (and, where the page says so, to one more origin, because browsers hol
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
@@ -20,29 +20,38 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kernel import headers, problems
-from kernel.errors import BureauError, NotFound, Unauthenticated, Unavailable
+from kernel.errors import BureauError, Invalid, NotFound, Unauthenticated, Unavailable
 
 HOME = Path(__file__).parent
 LANGUAGES = ("zh", "en")
 SIGN_IN = "/sign-in"  # where a page leads whoever has not signed in
 LANGUAGE_KEPT_S = 365 * 86_400
-KEPT = ("then", "cursor")  # what a switch of the language keeps of a page's parameters
+KEPT = ("then", "cursor")  # what a switch of the language and a way back keep of a page's parameters
+Faults = Callable[[BureauError, str], list[tuple[str, str]]]  # an error, a language → field, what it takes
 FILES = {"pages.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
 
 
 class Pages(flask.Blueprint):
-    """A blueprint of pages. What their templates are called must be unique in the house."""
+    """A blueprint of pages. What their templates are called must be unique in the house.
 
-    def __init__(self, name: str, import_name: str) -> None:
+    `faults` says what is wrong with which fields of its forms, in the reader's words.
+    """
+
+    def __init__(self, name: str, import_name: str, faults: Faults = lambda error, language: []) -> None:
         super().__init__(name, import_name, template_folder="templates")
+        self.faults = faults
+        self.shown_at: set[str] = set()  # the rules of pages that can be gone back to
 
     def page(
         self, rule: str, *, methods: tuple[str, ...] = ("GET",), access: str = "anyone"
     ) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
         """A page, or what a form on one leads to; `access` says who may, for the matrix of routes.
 
-        An error is shown as a page; whoever must sign in first is led there.
+        An error is shown as a page; whoever must sign in first is led there. Where a form can be mended or sent once
+        more, one goes back to the page that it is on.
         """
+        if "GET" in methods:
+            self.shown_at.add(rule)
 
         def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
             @wraps(view)
@@ -52,16 +61,40 @@ class Pages(flask.Blueprint):
                 except Unauthenticated:
                     return lead(SIGN_IN)
                 except BureauError as error:
-                    return show_problem(error)
+                    again = isinstance(error, Invalid | Unavailable) or error.slug == "form-expired"
+                    return self.show_problem(error, self._back(rule) if again else "/")
                 except (DBAPIError, PoolTimeout) as error:
                     problems.log_database_failure(error)
-                    return show_problem(Unavailable("the database did not answer; nothing was done: try again"))
+                    refused = Unavailable("the database did not answer; nothing was done: try again")
+                    return self.show_problem(refused, self._back(rule))
 
             shown.page = access  # type: ignore[attr-defined]
             self.add_url_rule(rule, view.__name__, shown, methods=list(methods))
             return view
 
         return decorate
+
+    def show_problem(self, error: BureauError, onward: str = "/") -> Response:
+        """An error as a page, with what to do about it and where to go on."""
+        words = problems.words()
+        title, told = words.get(error.slug, words["unknown"])
+        response = show(
+            "problem.html",
+            problems.status_of(error),
+            title=title,
+            told=told,
+            faults=self.faults(error, language()),
+            number=headers.request_id(),
+            slug=error.slug,
+            onward=onward,
+        )
+        if (wait := getattr(error, "retry_after_s", None)) is not None:
+            response.headers["Retry-After"] = str(wait)
+        return response
+
+    def _back(self, rule: str) -> str:
+        """From what a form led to, the page that the form is on."""
+        return _here() if request.method == "POST" and rule in self.shown_at else "/"
 
 
 blp = Pages("edge", __name__)
@@ -87,12 +120,11 @@ def install(app: flask.Flask) -> None:
 def show(template: str, status: int = 200, *, leads_to: str = "", **values: Any) -> Response:
     """A page from a template, in the reader's language; `leads_to` is an origin that its form may end at."""
     spoken = language()
-    kept = {name: request.values[name] for name in KEPT if name in request.values}
 
     def t(zh: str, en: str) -> str:
         return en if spoken == "en" else zh
 
-    switches = {code: f"{request.path}?{urlencode({**kept, 'lang': code})}" for code in LANGUAGES}
+    switches = {code: _here(lang=code) for code in LANGUAGES}
     seen = {"lang": spoken, "t": t, "version": _version(), "switches": switches, "path": request.path, **values}
     response = make_response(render_template(template, **seen), status)
     response.headers["Content-Security-Policy"] = (
@@ -105,27 +137,6 @@ def show(template: str, status: int = 200, *, leads_to: str = "", **values: Any)
     response.headers["Vary"] = "Accept-Language, Cookie"
     if request.args.get("lang") in LANGUAGES:
         set_cookie(response, "lang", spoken, LANGUAGE_KEPT_S)
-    return response
-
-
-def show_problem(error: BureauError, onward: str = "/") -> Response:
-    """An error as a page, with what to do about it and where to go on."""
-    words = problems.words()
-    title, told = words.get(error.slug, words["unknown"])
-    fields = error.extra.get("errors")
-    response = show(
-        "problem.html",
-        problems.status_of(error),
-        title=title,
-        told=told,
-        detail=error.detail,
-        fields=fields if isinstance(fields, Mapping) else {},
-        number=headers.request_id(),
-        slug=error.slug,
-        onward=onward,
-    )
-    if (wait := getattr(error, "retry_after_s", None)) is not None:
-        response.headers["Retry-After"] = str(wait)
     return response
 
 
@@ -160,6 +171,12 @@ def set_cookie(response: Response, name: str, value: str, life_s: int | None = N
 
 def drop_cookie(response: Response, name: str) -> None:
     response.delete_cookie(_cookie_name(name), secure=_is_https(), httponly=True, samesite="Lax", path="/")
+
+
+def _here(**more: str) -> str:
+    """The present page, with those of its parameters that are kept."""
+    kept = {name: request.values[name] for name in KEPT if name in request.values} | more
+    return f"{request.path}?{urlencode(kept)}" if kept else request.path
 
 
 def _is_https() -> bool:

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from consent import words
+from tests import factories
 from tests.conftest import House
 from tests.journeys import browsing, cast
 from tests.journeys.browsing import Site, Visit, visiting
@@ -150,6 +151,71 @@ def test_a_rejection_and_a_wrong_password_are_told_in_words(
         assert visit.page.inner_text("code >> nth=0") == "request-unknown"
         picture(visit, "phone", language, "10-problem")
         assert visit.fits()
+
+
+@DEVICES
+@LANGUAGES
+def test_a_form_that_is_wrong_is_told_field_by_field_in_words(
+    browser: Browser, shared_service: Service, site: Site, bank: Bank, firm: Enterprise, device: str, language: str
+) -> None:
+    wrong = {}
+    with visiting(browser, device, language, bypass_csp=True) as visit:
+        page = visit.page
+
+        def look(name: str, *fields: str) -> None:
+            picture(visit, device, language, f"12-{name}")
+            told = page.locator("main [role=alert] li strong").all_inner_texts()
+            assert told == [words.say(words.FIELDS[field], language) for field in fields]
+            assert visit.fits(), name
+            if faults := browsing.faults_of_access(page):
+                wrong[name] = faults
+
+        def send(selector: str) -> None:
+            """Press what the browser itself would hold back."""
+            page.evaluate("for (const form of document.forms) form.noValidate = true")
+            visit.press(selector)
+
+        page.goto(browsing.push(shared_service, bank, site, VERIFIER, **WHOLE))
+        sign_in(visit, firm)
+        asked = page.url
+        for each in page.locator("fieldset input[type=checkbox]").all():
+            each.uncheck()
+        page.fill("#max_queries", "1000")
+        send('button[value="grant"]')
+        look("nothing-ticked", "purposes", "classes")
+        visit.press("main a.button")
+        assert page.url == asked
+        for name in ("max_queries", "frequency", "history"):
+            page.fill(f"#{name}", "0")
+        page.fill("#until", "")
+        send('button[value="grant"]')
+        look("zeros", "max_queries", "frequency", "history")
+        visit.press("main a.button")
+        page.evaluate("document.querySelector('#until').value = '2999-12-31'")
+        send('button[value="grant"]')
+        look("too-late", "expires_at")
+        visit.press("main a.button")
+        visit.press('button[value="reject"]')
+        granted = factories.consent(firm.uscc, bank.institution)
+        page.goto(f"{shared_service.base}/enterprise/consents/{granted}")
+        send('button[value="revoke"]')
+        look("not-sure", "sure")
+        visit.press("main a.button")
+        assert page.url.endswith(granted)
+        page.evaluate("for (const each of document.querySelectorAll('[name=form_token]')) each.value = 'x'")
+        visit.press('button[value="pause"]')
+        look("expired")
+        visit.press("main a.button")
+        visit.press('button[value="pause"]')
+        assert page.is_visible('button[value="resume"]')
+        page.goto(f"{shared_service.base}/enterprise/consents/none")
+        look("not-found")
+        page.goto(f"{shared_service.base}/second-factor")
+        visit.press("main button")
+        page.fill("#code", "000000")
+        visit.press("main button")
+        look("wrong-code")
+    assert wrong == {}
 
 
 def test_the_language_is_switched_and_kept(browser: Browser, shared_service: Service, firm: Enterprise) -> None:
