@@ -32,8 +32,10 @@ from app import city, database
 from app.city.firms import Firm, firms_of
 from app.city.supplies import SUPPLIES
 from bench import house as houses
-from bench import screening, servers
+from bench import screened, servers
+from bench.firms import masks_of
 from bench.house import House, administer
+from bench.screening_peers import PAGE, SORT
 from bureau import intake
 from bureau.records import Batch, Row
 from connectors import feeds
@@ -148,12 +150,12 @@ def _screened(house: House, codes: Sequence[str]) -> dict[str, Any]:
         client_id, _ = clients.add(tx, bank, ("screening:search",), per_second=1_000_000)
         scopes = frozenset({"screening:search"})
         bearer = tokens.issue(tx, scopes, tokens.CLIENT_TOKEN_LIFE, client_id=client_id)[0]
-        screening.consent_to(tx, zip(codes, screening.masks_of(len(codes), chance).tolist(), strict=True), bank)
+        screened.consent_to(tx, zip(codes, masks_of(len(codes), chance).tolist(), strict=True), bank)
     administer(house.server, "VACUUM (ANALYZE)", NAME)
     with servers.bureau(house.environment(NAME)) as running:
-        ask = screening.asking(running.port, bearer, WHERE)
-        opened_s, _ = _timed(lambda: screening.patiently(ask))
-        first = [_timed(lambda: screening.patiently(ask)) for _ in range(12)]
+        ask = screened.asking(running.port, bearer, {"where": WHERE, "sort": SORT, "limit": PAGE})
+        opened_s, _ = _timed(lambda: screened.patiently(ask))
+        first = [_timed(lambda: screened.patiently(ask)) for _ in range(12)]
         took = [_timed(ask)[0] * 1000 for _ in range(PAGES)]
         workers = [servers.memory_mib(each, "RssAnon") for each in servers.workers_of(running.process)]
         shared = [servers.memory_mib(each, "RssShmem") for each in servers.workers_of(running.process)]
