@@ -22,6 +22,7 @@ from kernel.together import Together
 
 MOST_USES = 2  # an assertion and a proof
 MOST_AT_ONCE = 64
+PATIENCE_S = 1.0  # for another's statement, which takes milliseconds
 _STORED = ("hash", "client", "scopes", "issued_at", "expires_at", "jkt")
 
 
@@ -119,4 +120,4 @@ def _in_hex(value: bytes) -> str:
 
 _STORING = [_storing(count) for count in range(1, MOST_USES + 1)]
 _STORING_AS_SEEN, _AS_SEEN = _storing_as_seen(), _as_seen()
-_store_together = Together(store_all_as_seen, MOST_AT_ONCE)
+_store_together = Together(store_all_as_seen, MOST_AT_ONCE, PATIENCE_S)
