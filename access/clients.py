@@ -205,7 +205,9 @@ def _register(
 
 def _lock(tx: Connection, client_id: str, method: str) -> None:
     """Have rotations of a client queue, so that never more secrets or keys live than may. Raises NotFound, Conflict."""
-    held = tx.scalar(select(client.c.auth_method).where(client.c.id == client_id).with_for_update())
+    # NO KEY: else who keeps a token of this client, and all whose tokens are kept with it, would queue too.
+    locked = select(client.c.auth_method).where(client.c.id == client_id).with_for_update(key_share=True)
+    held = tx.scalar(locked)
     if held is None:
         raise NotFound(f"no client {client_id}")
     if held != method:

@@ -2,7 +2,8 @@
 """What may be used once: the `jti` of assertions and of DPoP proofs. One insert decides, whoever else tries.
 
 A use is known by a hash of whose it is and of its decoded `jti`, never of the text that was sent: however a JWT is
-spelt, or its signature varied, it is the same use. It is remembered until its JWT could not be accepted anyway.
+spelt, or its signature varied, it is the same use. It is remembered until its JWT could not be accepted anyway, and
+LONGER for those that were judged just before and are still under way.
 
 Assertions, and proofs sent to an OAuth2 endpoint, are remembered durably. Proofs at resources go where commits wait
 for no disk (docs/adr/0040).
@@ -11,7 +12,7 @@ for no disk (docs/adr/0040).
 import hashlib
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete
@@ -20,6 +21,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from access.models import spent, spent_proof
 from kernel import clock, db
 from kernel.prepared import Prepared
+
+LONGER = timedelta(minutes=1)  # than any wait for a connection, a turn and a lock; and clocks of machines differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,8 @@ def spend_proof(use: Use) -> None:
 
 def tidy(tx: Connection) -> int:
     """Forget what no longer needs remembering. Returns how many."""
-    now = clock.now()
-    return sum(tx.execute(delete(table).where(table.c.until < now)).rowcount for table in (spent, spent_proof))
+    over = clock.now() - LONGER
+    return sum(tx.execute(delete(table).where(table.c.until < over)).rowcount for table in (spent, spent_proof))
 
 
 def _take(tx: Connection, by_dialect: dict[str, Prepared], use: Use) -> bool:
