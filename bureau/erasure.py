@@ -2,7 +2,8 @@
 """Shredding: what the bureau holds on one enterprise is destroyed for good, and the trail says so.
 
     1. nothing may be on its way in: while a delivery is open, shredding is refused
-    2. what goes is summed up by publication, so that `bureau verify` knows what no longer has to be there
+    2. what goes is summed up by publication (of rejected rows: counted by batch), so that `bureau verify` knows what no
+       longer has to be there
     3. the data keys go, and with them all that was encrypted under them; then folios, overlays, rejected rows,
        directory lines, and what the screening index and the reconciliation list hold on it
     4. the entries; then all of it commits together
@@ -20,7 +21,7 @@ from sqlalchemy import Connection, delete, func, select, text
 
 from audit import trail
 from audit.events import Event
-from bureau import overlays, vault
+from bureau import overlays, rejects, vault
 from bureau.models import batch as batches
 from bureau.models import (
     data_key,
@@ -59,14 +60,14 @@ def shred(tx: Connection, uscc: str, reason: str) -> Shredded:
     """
     _require_quiet(tx)
     held = _sums(tx, uscc)
-    laid = overlays.sums(tx, uscc)
+    laid, rejected = overlays.sums(tx, uscc), rejects.counted(tx, uscc)
     hold(tx)  # what is derived beside us was written before, or will see that the enterprise is gone
     rows = {str(table.name): tx.execute(delete(table).where(table.c.uscc == uscc)).rowcount for table in TABLES}
     if not any(rows.values()):
         raise NotFound(f"the bureau holds nothing on {uscc}")
     index.forget(tx, uscc)
     publication, time = publish(tx, "shred", uscc=uscc)
-    for some in chunks(removed=held, overlays=laid):
+    for some in chunks(removed=held, overlays=laid, rejects=rejected):
         said = trail.Entry(
             type=Event.ENTERPRISE_SHREDDED,
             actor="counter",

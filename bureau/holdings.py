@@ -4,9 +4,11 @@
 A folio that was edited or moved does not open. One that was deleted, or put back after it had been merged into
 another, or hidden by an edit of a column beside it, does not show by itself. So each batch's entry tells how
 many records it brought and the sum of their keyed digests, which does not depend on how they are packed and
-which compaction leaves as it is. Here the whole vault is opened and summed up again.
+which compaction leaves as it is. Here the whole vault is opened and summed up again. It also tells how many rows were
+rejected, and why; those are opened and counted too.
 
-What cannot be found: folios deleted while their batch is still open, rejected rows.
+What cannot be found: folios or rejected rows deleted while their batch is still open, together with what stands beside
+them.
 """
 
 from array import array
@@ -22,7 +24,7 @@ from sqlalchemy import Connection, select
 from audit.events import Event
 from audit.models import entry as entries
 from audit.verification import Fault
-from bureau import folios, overlays, vault
+from bureau import folios, overlays, rejects, vault
 from bureau.folios import Entry
 from bureau.identities import mark_of
 from bureau.models import batch as batches
@@ -48,6 +50,7 @@ def faults(reading: Connection) -> Iterator[Fault]:
     until = latest(reading)
     told = list(_told(reading, until))
     yield from _batch_faults(reading, told)
+    yield from rejects.faults(reading, told, until)
     summed = _Summed()
     for rows, opened in _enterprises(reading):
         _sum_up(rows, opened, summed)

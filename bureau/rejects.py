@@ -2,21 +2,32 @@
 """Rejected rows: kept encrypted, in the source's own words, so that they can be repaired and sent again.
 
 A repaired row comes in a delivery of its own that names the batch it repairs (`Batch.repairs`), under its old
-number. It is accepted once: from then on the rejected row tells by which batch it was repaired.
+number. It is accepted once: from then on the rejected row tells by which batch it was repaired, and stays.
+
+Rejected rows go only where their enterprise is shredded; then the entry tells how many of which batch, so that `faults`
+knows a batch of which others are missing.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+import orjson
+from sqlalchemy import Connection, func, insert, select, tuple_, update
 
+from audit import trail
+from audit.events import Event
+from audit.models import entry as entries
+from audit.verification import Fault
 from bureau.judging import Accepted, Rejected
 from bureau.models import batch as batches
 from bureau.models import rejected_row
 from kernel import keys
 from kernel.errors import NotFound
+from kernel.keys import Altered
 
+ROWS_AT_ONCE = 500
 _DIGITS = 9  # of a batch's number: more are beyond the column
 
 
@@ -109,6 +120,79 @@ def repaired_of(tx: Connection, numbers: Sequence[int]) -> dict[int, int]:
         .group_by(rejected_row.c.batch)
     )
     return {row[0]: row[1] for row in tx.execute(counted)}
+
+
+def counted(tx: Connection, uscc: str) -> dict[int, int]:
+    """How many rejected rows are held on an enterprise, by batch."""
+    by_batch = select(rejected_row.c.batch, func.count()).where(rejected_row.c.uscc == uscc)
+    return {row[0]: row[1] for row in tx.execute(by_batch.group_by(rejected_row.c.batch))}
+
+
+def faults(reading: Connection, told: Iterable[Mapping[str, Any]], until: int) -> Iterator[Fault]:
+    """Every rejected row that does not open, and every batch (`told`: their entries) that has not those it rejected.
+
+    What is shredded meanwhile, after publication `until`, may be there or not. Before entries counted by batch what a
+    shred took, they told one number for all: so many may be missing, of whatever batches.
+    """
+    held: dict[str, Counter[str]] = defaultdict(Counter)
+    for row, is_whole in _opened(reading):
+        held[str(row.batch)][row.reason] += 1
+        if not is_whole:
+            yield Fault(f"batch {row.batch} row {row.row}", "altered: it does not open", "rejected row")
+    gone = _shredded(reading, until)
+    short: list[tuple[str, int, int]] = []
+    for document in told:
+        detail = document["detail"]
+        number, rejected = detail["batch"], detail["rejected"]
+        there = held.pop(number, Counter())
+        missing = rejected - there.total() - gone.surely[number]
+        if missing < 0:
+            yield Fault(number, f"put back: {-missing} more than its rejected rows", "batch")
+        elif missing > gone.perhaps[number]:
+            short.append((number, missing - gone.perhaps[number], rejected))
+        if any(count > detail["reasons"].get(reason, 0) for reason, count in there.items()) and missing >= 0:
+            yield Fault(number, "edited: its rows were not rejected for these reasons", "batch")
+    if sum(missing for _, missing, _ in short) > gone.of_any:
+        for number, missing, rejected in short:
+            yield Fault(number, f"deleted: {missing} of its {rejected} rejected rows", "batch")
+
+
+class _Gone(NamedTuple):
+    """How many rejected rows were shredded, by batch: those that are gone, those that may be; of whatever batch."""
+
+    surely: Counter[str]
+    perhaps: Counter[str]
+    of_any: int
+
+
+def _shredded(reading: Connection, until: int) -> _Gone:
+    facet = trail.facet_of({"type": Event.ENTERPRISE_SHREDDED.value})  # whose index finds them
+    surely: Counter[str] = Counter()
+    perhaps: Counter[str] = Counter()
+    uncounted: dict[int, int] = {}  # by publication: what several entries of one shred repeat
+    shredding = select(entries.c.bytes).where(entries.c.facet == facet, entries.c.bytes.is_not(None))
+    for document in map(orjson.loads, reading.scalars(shredding)):
+        detail, publication = document["detail"], document["publication"]
+        if "rejects" in detail:
+            (surely if publication <= until else perhaps).update(detail["rejects"])
+        else:
+            uncounted[publication] = detail["rows"]["rejected_row"]
+    return _Gone(surely, perhaps, sum(uncounted.values()))
+
+
+def _opened(reading: Connection) -> Iterator[tuple[Any, bool]]:
+    """Every rejected row, and whether it opens; memory stays flat."""
+    key, after = keys.purpose("rejects"), (0, 0)
+    place = rejected_row.c.batch, rejected_row.c.row
+    page = select(*place, rejected_row.c.reason, rejected_row.c.ciphertext).order_by(*place).limit(ROWS_AT_ONCE)
+    while rows := reading.execute(page.where(tuple_(*place) > after)).all():
+        for row in rows:
+            try:
+                key.decrypt(row.ciphertext, _bound_to(row.batch, row.row))
+                yield row, True
+            except (Altered, TypeError):
+                yield row, False
+        after = rows[-1].batch, rows[-1].row
 
 
 def _dumps(delivered: Mapping[str, Any]) -> bytes:

@@ -45,14 +45,18 @@ class Held:
         return self.count, self.hex
 
 
-def chunks(**sums: Mapping[int, Held]) -> Iterator[dict[str, dict[str, tuple[int, str]]]]:
-    """What was taken away of each kind, by publication, as entries say it: at least one, none too large."""
-    every = iter([(kind, number, held) for kind, of in sums.items() for number, held in sorted(of.items())])
+Told = tuple[int, str] | int
+
+
+def chunks(**sums: Mapping[int, Held] | Mapping[int, int]) -> Iterator[dict[str, dict[str, Told]]]:
+    """What was taken away of each kind, by publication (or batch), as entries say it: at least one, none too large."""
+    by_kind: Mapping[str, Mapping[int, Held | int]] = {**sums}
+    every = iter([(kind, number, held) for kind, of in by_kind.items() for number, held in sorted(of.items())])
     while True:
         some = list(islice(every, PUBLICATIONS_AN_ENTRY))
-        told: dict[str, dict[str, tuple[int, str]]] = {kind: {} for kind in sums}
+        told: dict[str, dict[str, Told]] = {kind: {} for kind in sums}
         for kind, number, held in some:
-            told[kind][str(number)] = held.told
+            told[kind][str(number)] = held.told if isinstance(held, Held) else held
         yield told
         if len(some) < PUBLICATIONS_AN_ENTRY:
             return
