@@ -15,7 +15,7 @@ from app.config import Settings
 from audit import statements, trail, verification, witnessing
 from bureau import answers, catalogue, directory, holdings
 from bureau.disclosure import Answer, disclose
-from consent import consents, grants, store, suspension
+from consent import consents, counters, grants, store, suspension
 from consent import verification as consent_verification
 from consent.acts import Act
 from consent.question import Question
@@ -107,7 +107,7 @@ def ask(
 def verify(reading: Connection, published: Path | None = None) -> verification.Report:
     """The check of the trail (and of the log as `published`), cosignatures, consents, statements and the vault."""
     report = verification.verify(reading, published)
-    others = witnessing, consent_verification, statements, holdings
+    others = witnessing, consent_verification, counters, statements, holdings
     found = tuple(chain.from_iterable(each.faults(reading) for each in others))
     return replace(report, ok=report.ok and not found, faults=report.faults + found)
 
