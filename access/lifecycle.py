@@ -9,6 +9,7 @@ applied ──approve──▶ approved ◀──resume── suspended
 from dataclasses import dataclass
 from datetime import date
 
+from kernel import auth
 from kernel.errors import Conflict, Invalid
 
 STATUSES = ("applied", "approved", "suspended", "closed")
@@ -36,6 +37,11 @@ class Act:
 
 
 COUNTER = Act()
+
+
+def by_caller() -> Act:
+    """An act of the present request's caller."""
+    return Act(auth.caller().actor)
 
 
 def after(status: str, act: str) -> str:

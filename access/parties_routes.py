@@ -12,7 +12,7 @@ from flask import Response
 
 from access import client_lists, clients, institutions, switch
 from access.institutions import Terms
-from access.lifecycle import Act
+from access.lifecycle import by_caller
 from access.parties_schemas import (
     ActSchema,
     ApplicationSchema,
@@ -33,7 +33,7 @@ from access.parties_schemas import (
     SwitchSchema,
 )
 from audit import trail
-from kernel import auth, cursors, db
+from kernel import cursors, db
 from kernel.errors import Invalid
 from kernel.idempotency import settle
 from kernel.web import Blueprint, json_response
@@ -238,10 +238,6 @@ def start(target: str) -> Response:
     with trail.recording() as tx:
         switch.start(tx, target, by_caller())
     return Response(status=204)
-
-
-def by_caller() -> Act:
-    return Act(auth.caller().actor)
 
 
 def _act(institution_id: str, what: str, body: dict[str, Any]) -> Response:

@@ -26,7 +26,7 @@ from audit import trail
 from audit.events import Event
 from bench import house as houses
 from bench.house import COMPACTED, House
-from bureau import answers, folios, vault
+from bureau import answers, dossier_rows, folios, vault
 from bureau.answers import Asked
 from consent import consents
 from consent.question import CLASSES, Question
@@ -71,8 +71,8 @@ def _steps(house: House) -> Iterator[tuple[str, float]]:
         yield "token, client and institution", _best(lambda: tokens.find(tx, bearer))
         yield "Idempotency-Key", _best(lambda: trail.find_keyed(tx, "client:x", "y", "z"))
         yield "the consent that decides", _best(lambda: consents.require(tx, question))
-        parameters = {"uscc": house.usccs[0], "mask": sum(1 << n for n in CLASSES), "as_of": vault.LATEST}
-        yield "dossier: SQL alone", _best(lambda: vault._DOSSIER.all(tx, parameters))
+        latest = house.usccs[0], CLASSES, dossier_rows.LATEST
+        yield "dossier: SQL alone", _best(lambda: dossier_rows.read(tx, *latest))
         yield "dossier: SQL, decrypt, decompress", _best(lambda: vault.open_dossier(tx, house.usccs[0], CLASSES))
         dossier = vault.open_dossier(tx, house.usccs[0], CLASSES)
     yield "splice the answer", _best(lambda: answers.records(asked, dossier))

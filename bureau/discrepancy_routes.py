@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields, validate
 
-from access.parties_routes import by_caller
+from access.lifecycle import by_caller
 from audit import trail
 from bureau import reconciliation_list
 from bureau.reconciliation import STATES

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from access import institutions
 from bureau import directory
 from consent import printing, store, words
-from consent.routes import require_visible
+from consent.guards import require_visible
 from kernel import clock, db
 from kernel.web import Blueprint
 

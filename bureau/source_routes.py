@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 
 from access import client_lists, clients, sources
-from access.parties_routes import by_caller
+from access.lifecycle import by_caller
 from access.parties_schemas import (
     ActSchema,
     ClientListSchema,

@@ -12,32 +12,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Integer,
-    LargeBinary,
-    bindparam,
-    cast,
-    func,
-    insert,
-    literal_column,
-    null,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from bureau import folios, retention
+from bureau import dossier_rows, folios, retention
+from bureau.dossier_rows import LATEST
 from bureau.folios import Correction, Packet, Region
-from bureau.models import batch as batches
-from bureau.models import data_key, directory, folio, overlay, publication
+from bureau.models import data_key, folio
 from bureau.retention import Cutoff
 from kernel import bulk, ciphers, clock, keys
 from kernel.errors import SettingError
 from kernel.keys import Altered, Key
-from kernel.prepared import Prepared
 
-LATEST = 2**31 - 1
 FOLIO_COLUMNS = tuple(folio.c.keys())
 
 
@@ -64,9 +50,8 @@ def open_dossier(tx: Connection, uscc: str, classes: Iterable[int], as_of: int =
     One statement, so one snapshot: the publication it names is the one it shows. Raises Altered where a folio
     is not what was stored.
     """
-    asked = {"uscc": uscc, "mask": sum(1 << number for number in classes), "as_of": as_of}
     held, laid, wrapped_keys, name, number, time = [], [], [], None, 0, None
-    for row in _DOSSIER.all(tx, asked):
+    for row in dossier_rows.read(tx, uscc, classes, as_of):
         if row.kind == "folio":
             held.append(row)
         elif row.kind == "overlay":
@@ -225,82 +210,3 @@ def _overlay_bound_to(suite: int, key_version: int, uscc: str, number: int, laid
 def _key_bound_to(uscc: str, version: int, suite: int) -> bytes:
     told = f"data-key\0{version}\0{uscc}"
     return (told if suite == ciphers.AES_256_GCM.number else f"{told}\0{suite}").encode()
-
-
-def _dossier_statement() -> Any:
-    """All that a dossier is made of, in one statement: publication, name, keys, folios, overlays."""
-    uscc: Any = bindparam("uscc")
-    as_of: Any = bindparam("as_of", type_=Integer)
-    mask = bindparam("mask", type_=Integer)  # bit n asks for class n: one plan whatever is asked
-    no_bytes, no_text = cast(null(), LargeBinary), cast(null(), directory.c.name.type)
-    no_number: Any = literal_column("0")
-    no_time = cast(null(), publication.c.time.type)
-
-    def arm(kind: str, **columns: Any) -> Any:
-        shape = {
-            "number": no_number,
-            "batch": no_number,
-            "part": no_number,
-            "publication": no_number,
-            "key_version": no_number,
-            "suite": no_number,
-            "ciphertext": no_bytes,
-            "text": no_text,
-            "time": no_time,
-        }
-        return select(
-            literal_column(f"'{kind}'").label("kind"), *((columns.get(n, d)).label(n) for n, d in shape.items())
-        )
-
-    latest = select(func.max(publication.c.number)).where(publication.c.number <= as_of).scalar_subquery()
-    point = arm("publication", publication=publication.c.number, time=publication.c.time)
-    names = (
-        arm("name", text=directory.c.name)
-        .select_from(directory.join(batches, batches.c.id == directory.c.batch))
-        .where(directory.c.uscc == uscc, batches.c.publication <= as_of)
-        .order_by(batches.c.publication.desc())
-        .limit(1)
-        .subquery()
-    )
-    held = arm(
-        "folio",
-        number=folio.c["class"],
-        batch=folio.c.batch,
-        part=folio.c.part,
-        publication=batches.c.publication,
-        key_version=folio.c.key_version,
-        suite=folio.c.suite,
-        ciphertext=folio.c.ciphertext,
-    ).select_from(folio.join(batches, batches.c.id == folio.c.batch))
-    laid = arm(
-        "overlay",
-        number=overlay.c["class"],
-        publication=overlay.c.since,
-        key_version=overlay.c.key_version,
-        suite=overlay.c.suite,
-        ciphertext=overlay.c.ciphertext,
-        text=overlay.c.id,
-    )
-    keys_held = arm(
-        "key",
-        number=data_key.c.wrapped_by,
-        key_version=data_key.c.version,
-        suite=data_key.c.suite,
-        ciphertext=data_key.c.wrapped,
-    )
-    visible = func.coalesce(folio.c.since, batches.c.publication) <= as_of
-    valid = (overlay.c.since <= as_of) & (func.coalesce(overlay.c.until, LATEST + 1) > as_of)
-
-    def asked_for(number: Any) -> Any:
-        return mask.bitwise_rshift(number).bitwise_and(1) == 1
-
-    return union_all(
-        point.where(publication.c.number == latest),
-        select(names),
-        keys_held.where(data_key.c.uscc == uscc),
-        held.where(folio.c.uscc == uscc, asked_for(folio.c["class"]), batches.c.publication.is_not(None), visible),
-        laid.where(overlay.c.uscc == uscc, asked_for(overlay.c["class"]), valid),
-    )
-
-
-_DOSSIER = Prepared(_dossier_statement())

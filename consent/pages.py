@@ -11,7 +11,7 @@ from audit import trail
 from consent import faults, redirect, requests, screens, store, words
 from consent.acts import Act
 from consent.decision import Consent
-from consent.routes import require_visible
+from consent.guards import require_visible
 from consent.words import say
 from kernel import clock, db, pages
 from kernel.auth import Principal

@@ -9,8 +9,9 @@ from access import browser
 from audit import review, trail
 from consent import consents, faults, screens, store, words
 from consent.acts import Act
+from consent.guards import require_visible
 from consent.pages import SIGNATORY, show
-from consent.routes import Change, require_visible
+from consent.routes import Change
 from consent.words import Words, say
 from kernel import clock, cursors, db, pages
 from kernel.errors import Conflict, Invalid

@@ -8,7 +8,8 @@ from flask import Response
 from audit import trail
 from consent import evidence, grants, requests, store
 from consent.acts import Act
-from consent.routes import list_own, require_own, require_visible
+from consent.guards import require_own, require_visible
+from consent.routes import list_own
 from consent.schemas import (
     ApprovalSchema,
     ConsentFilterSchema,

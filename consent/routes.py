@@ -11,6 +11,7 @@ from audit import trail
 from consent import consents, grants, store, suspension
 from consent.acts import Act
 from consent.decision import Consent, grantees_of
+from consent.guards import require_own, require_visible
 from consent.schemas import (
     ConsentFilterSchema,
     ConsentListSchema,
@@ -20,7 +21,7 @@ from consent.schemas import (
     ReasonSchema,
 )
 from kernel import auth, clock, cursors, db
-from kernel.errors import NotFound, NotPermitted
+from kernel.errors import NotPermitted
 from kernel.idempotency import required_key
 from kernel.web import Blueprint, json_response
 
@@ -125,24 +126,6 @@ def list_own(asked: dict[str, Any], status: str | None = None) -> Response:
         page = store.listed(reading, clock.now(), **mine, status=status, before=before, limit=limit)
     next_cursor = cursors.encode(page[-1]["consent_id"]) if len(page) == limit else None
     return json_response({"consents": page, "next_cursor": next_cursor})
-
-
-def require_own(uscc: str) -> None:
-    """Raise NotPermitted unless the caller is a signatory of this enterprise."""
-    if auth.caller().uscc != uscc:
-        raise NotPermitted("you may act for your own enterprise only", slug="not-your-enterprise")
-
-
-def require_visible(consent: Consent, reading: Connection) -> None:
-    """Others' consents do not exist for the caller: their existence is information. Raises NotFound."""
-    principal = auth.caller()
-    if principal.institution is not None:
-        visible = consent.scope == "query" and consent.grantee in grantees_of(principal.institution)
-        visible &= store.requested_by(reading, consent.id) in (None, principal.institution.id)
-    else:
-        visible = principal.uscc == consent.uscc
-    if not visible:
-        raise NotFound(f"no consent {consent.id}")
 
 
 def _changed(change: Change, consent_id: str, reason: str | None) -> Response:
