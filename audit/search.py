@@ -142,6 +142,11 @@ def facets(tx: Connection, asked: Mapping[str, Any]) -> list[str]:
     return [one for one in there if all(one.split(" ")[place] == value for place, value in wanted)]
 
 
+def of_types(tx: Connection, *types: str) -> ColumnElement[bool]:
+    """Whether an entry is of one of these types, as the index of kinds finds it; by `type` the whole trail is read."""
+    return entries.c.facet.in_([one for one in facets(tx, {}) if one.split(" ", 1)[0] in types])
+
+
 @contextmanager
 def _bounded(tx: Connection) -> Iterator[None]:
     """On PostgreSQL no statement takes longer than SECONDS, till the transaction ends; raises Invalid then."""

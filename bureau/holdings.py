@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, select
 
+from audit import search
 from audit.events import Event
 from audit.models import entry as entries
 from audit.verification import Fault
@@ -68,8 +69,8 @@ def faults(reading: Connection) -> Iterator[Fault]:
 
 def _told(reading: Connection, until: int) -> Iterator[dict[str, Any]]:
     """The documents of all batches' entries, up to a publication."""
-    received = select(entries.c.bytes).where(entries.c.type == Event.BATCH_RECEIVED, entries.c.bytes.is_not(None))
-    for leaf in reading.scalars(received):
+    received = select(entries.c.bytes).where(search.of_types(reading, Event.BATCH_RECEIVED))
+    for leaf in reading.scalars(received.where(entries.c.bytes.is_not(None))):
         document = _read(leaf)
         if document is not None and document["publication"] <= until:
             yield document
@@ -78,7 +79,7 @@ def _told(reading: Connection, until: int) -> Iterator[dict[str, Any]]:
 def _add_removed(reading: Connection, summed: _Summed) -> None:
     """Count in what the trail says was shredded or has run its time: it was delivered, but need not be held."""
     kinds = Event.ENTERPRISE_SHREDDED, Event.RECORDS_REMOVED
-    gone = select(entries.c.bytes).where(entries.c.type.in_(kinds), entries.c.bytes.is_not(None))
+    gone = select(entries.c.bytes).where(search.of_types(reading, *kinds), entries.c.bytes.is_not(None))
     for leaf in reading.scalars(gone):
         document = orjson.loads(leaf)
         for number, (count, total) in document["detail"]["removed"].items():
@@ -96,8 +97,8 @@ def _read(leaf: bytes) -> dict[str, Any] | None:
 
 def _is_pruned(reading: Connection) -> bool:
     """Whether entries of batches have been taken out after their time: then not every batch has one to read."""
-    gone = select(entries.c.id).where(entries.c.type == Event.BATCH_RECEIVED, entries.c.bytes.is_(None)).limit(1)
-    return reading.scalar(gone) is not None
+    gone = select(entries.c.id).where(search.of_types(reading, Event.BATCH_RECEIVED), entries.c.bytes.is_(None))
+    return reading.scalar(gone.limit(1)) is not None
 
 
 def _batch_faults(reading: Connection, told: Sequence[dict[str, Any]]) -> Iterator[Fault]:

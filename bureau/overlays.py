@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
+from audit import search
 from audit.events import Event
 from audit.models import entry as entries
 from audit.verification import Fault
@@ -158,7 +159,7 @@ def _on_the_trail(reading: Connection, until: int) -> tuple[dict[int, Held], dic
     told: dict[int, Held] = defaultdict(Held)
     lifted: dict[tuple[str, str], int] = {}
     kinds = (Event.BATCH_RECEIVED, Event.OVERLAY_LAID, Event.OVERLAY_LIFTED, *TAKING_AWAY)
-    written = select(entries.c.bytes).where(entries.c.type.in_(kinds), entries.c.bytes.is_not(None))
+    written = select(entries.c.bytes).where(search.of_types(reading, *kinds), entries.c.bytes.is_not(None))
     for document in _documents(reading.scalars(written)):
         detail, number = document["detail"], document["publication"]
         if number > until:

@@ -7,12 +7,15 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import orjson
+import structlog
 from flask import Flask
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from kernel.bodies import FORM, MAX_BODY_BYTES
 from kernel.headers import named
+
+log = structlog.get_logger()
 
 # Answers a POST of a form from its environment and its body: a document, told with 200. None, and nothing done, where
 # it cannot.
@@ -26,7 +29,7 @@ _TOLD_WITH = (
 
 
 def shorten(app: Flask, path: str, short_way: ShortWay) -> None:
-    """Have POSTs of a form to `path` answered by `short_way` where it can. Where the database fails, Flask tells so."""
+    """Have POSTs of a form to `path` answered by `short_way` where it can; where it fails, Flask answers or says so."""
     whole_way = app.wsgi_app
 
     def either(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -34,6 +37,9 @@ def shorten(app: Flask, path: str, short_way: ShortWay) -> None:
         try:
             document = short_way(environ, body) if body is not None else None
         except (DBAPIError, PoolTimeout):
+            document = None
+        except Exception as error:  # noqa: BLE001  # a fault of ours is no reason to refuse what the whole way grants
+            log.error("short way failed", path=path, error=type(error).__name__)
             document = None
         if document is None:
             return whole_way(environ, start_response)

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from access import clients, institutions, issuing, models, oauth, signing_clients, switch, tokens
 from access.client_keys import Keys
@@ -376,6 +377,18 @@ def test_where_the_database_fails_the_whole_way_tells_so(
     monkeypatch.setattr(issuing, "store", fails)
     refused = ways.ask(signer.form(client_id, PUBLIC_URL))
     assert (refused.status_code, refused.content_type) == (503, "application/problem+json")
+
+
+def test_where_the_short_way_itself_fails_the_whole_way_answers_and_the_operator_reads_of_it(
+    ways: Ways, signer: Signer, client_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("private")
+
+    monkeypatch.setattr(issuing, "store_as_seen", fails)
+    with capture_logs() as logged:
+        assert not ways.is_short(signer.form(client_id, PUBLIC_URL))
+    assert logged == [{"event": "short way failed", "log_level": "error", "path": TOKEN, "error": "ZeroDivisionError"}]
 
 
 def test_no_more_clients_are_remembered_than_stated(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

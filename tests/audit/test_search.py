@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 
 from audit import review, sealing, search, trail
 from audit.events import Event
+from audit.models import entry as entries
 from kernel import clock, db, ids
 from tests.audit.test_entries import officer
 from tests.audit.test_trail import answered, write
@@ -220,6 +221,14 @@ def test_each_filter_is_read_along_its_index(house: House) -> None:
             plan = str(tx.exec_driver_sql(f"EXPLAIN {statement}", parameters).all())
             assert f"ix_entry_{index}" in plan, plan
             assert "LIMIT 50" in statement  # as a parameter a kept plan would take it for a tenth of all entries
+
+
+def test_entries_of_some_types_are_those_whose_type_says_so(house: House) -> None:
+    written = history()
+    for types in (("query.refused",), ("query.answered", "consent.revoked"), ("query",), ()):
+        with db.reading() as reading:
+            there = set(reading.scalars(select(entries.c.id).where(search.of_types(reading, *types))))
+        assert there == {said.id for said in written if said.type in types}
 
 
 @pytest.mark.parametrize("house", ["postgresql"], indirect=True)
