@@ -58,9 +58,11 @@ class House:
         return self.home / "keys" / "root.key"
 
     def environment(self, name: str = COMPACTED) -> dict[str, str]:
-        """What a server process of one of the two databases needs to know."""
+        """What a server process of one of the databases needs to know; each publishes its own log."""
+        home = self.home / name
+        home.mkdir(exist_ok=True)
         return {
-            "BUREAU_HOME": str(self.home),
+            "BUREAU_HOME": str(home),
             "BUREAU_DATABASE_URL": self.server.url(name),
             "BUREAU_ROOT_KEY": str(self.root_key),
             "BUREAU_LOG_LEVEL": "warning",
