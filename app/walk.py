@@ -7,8 +7,9 @@ from typing import Any
 _WALK = """
 The demo city is in. Open a second terminal in this folder and paste, one block at a time:
 
-  # 0. who is who
+  # 0. who is who; and the service is up
   BASE={base}
+  until curl -s -o /dev/null "$BASE/healthz"; do sleep 1; done
   USCC={uscc}   # {name}
   field() {{ .venv/bin/python -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }}
   ask() {{ curl -sS "$BASE/v1/credit-queries" -H "Authorization: Bearer $BANK" -H "Content-Type: application/json" \\
