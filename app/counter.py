@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from access import clients, institutions, sources
 from app.config import Settings
 from audit import statements, trail, verification, witnessing
+from audit.verification import Fault
 from bureau import answers, catalogue, directory, holdings
 from bureau.disclosure import Answer, disclose
 from consent import consents, counters, grants, store, suspension
@@ -108,8 +109,17 @@ def verify(reading: Connection, published: Path | None = None) -> verification.R
     """The check of the trail (and of the log as `published`), cosignatures, consents, statements and the vault."""
     report = verification.verify(reading, published)
     others = witnessing, consent_verification, counters, statements, holdings
-    found = tuple(chain.from_iterable(each.faults(reading) for each in others))
+    found = tuple(chain.from_iterable(_faults(each, reading) for each in others))
     return replace(report, ok=report.ok and not found, faults=report.faults + found)
+
+
+def _faults(check: Any, reading: Connection) -> Iterator[Fault]:
+    """What a check finds; where what was forged is of no shape that it knows, it ends there and says so."""
+    try:
+        yield from check.faults(reading)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        told = f"ended early ({type(error).__name__}): an entry or a row is of no shape that was ever written"
+        yield Fault(check.__name__, told, "check")
 
 
 def all_consents(reading: Connection, uscc: str | None) -> Iterator[dict[str, Any]]:

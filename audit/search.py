@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
@@ -35,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from audit.merkle import leaf_hash
 from audit.models import IS_OTHER, IS_SHOWN, log_head, unsealed
 from audit.models import entry as entries
 from audit.models import leaf as leaves
@@ -145,6 +147,17 @@ def facets(tx: Connection, asked: Mapping[str, Any]) -> list[str]:
 def of_types(tx: Connection, *types: str) -> ColumnElement[bool]:
     """Whether an entry is of one of these types, as the index of kinds finds it; by `type` the whole trail is read."""
     return entries.c.facet.in_([one for one in facets(tx, {}) if one.split(" ", 1)[0] in types])
+
+
+def documents(tx: Connection, *types: str) -> Iterator[dict[str, Any]]:
+    """The documents of all entries of some types, but for those whose bytes are not what was hashed.
+
+    Of such an edit the check of the trail tells, and what it left is nothing that this bureau said.
+    """
+    page = select(entries.c.bytes, entries.c.leaf_hash).where(of_types(tx, *types), entries.c.bytes.is_not(None))
+    for row in tx.execute(page):
+        if leaf_hash(row.bytes) == row.leaf_hash:
+            yield orjson.loads(row.bytes)
 
 
 @contextmanager

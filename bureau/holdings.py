@@ -69,30 +69,16 @@ def faults(reading: Connection) -> Iterator[Fault]:
 
 def _told(reading: Connection, until: int) -> Iterator[dict[str, Any]]:
     """The documents of all batches' entries, up to a publication."""
-    received = select(entries.c.bytes).where(search.of_types(reading, Event.BATCH_RECEIVED))
-    for leaf in reading.scalars(received.where(entries.c.bytes.is_not(None))):
-        document = _read(leaf)
-        if document is not None and document["publication"] <= until:
+    for document in search.documents(reading, Event.BATCH_RECEIVED):
+        if document["publication"] <= until:
             yield document
 
 
 def _add_removed(reading: Connection, summed: _Summed) -> None:
     """Count in what the trail says was shredded or has run its time: it was delivered, but need not be held."""
-    kinds = Event.ENTERPRISE_SHREDDED, Event.RECORDS_REMOVED
-    gone = select(entries.c.bytes).where(search.of_types(reading, *kinds), entries.c.bytes.is_not(None))
-    for leaf in reading.scalars(gone):
-        document = orjson.loads(leaf)
+    for document in search.documents(reading, Event.ENTERPRISE_SHREDDED, Event.RECORDS_REMOVED):
         for number, (count, total) in document["detail"]["removed"].items():
             summed.by_publication[int(number)].put_in(count, int(total, 16))
-
-
-def _read(leaf: bytes) -> dict[str, Any] | None:
-    """An entry's document; None where it is none (the check of the trail names it)."""
-    try:
-        document = orjson.loads(leaf)
-        return document if document["detail"]["batch"] and isinstance(document["publication"], int) else None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
 
 
 def _is_pruned(reading: Connection) -> bool:

@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import orjson
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from audit import search
 from audit.events import Event
-from audit.models import entry as entries
 from audit.verification import Fault
 from bureau import folios, vault
 from bureau.folios import Correction
@@ -159,8 +157,7 @@ def _on_the_trail(reading: Connection, until: int) -> tuple[dict[int, Held], dic
     told: dict[int, Held] = defaultdict(Held)
     lifted: dict[tuple[str, str], int] = {}
     kinds = (Event.BATCH_RECEIVED, Event.OVERLAY_LAID, Event.OVERLAY_LIFTED, *TAKING_AWAY)
-    written = select(entries.c.bytes).where(search.of_types(reading, *kinds), entries.c.bytes.is_not(None))
-    for document in _documents(reading.scalars(written)):
+    for document in search.documents(reading, *kinds):
         detail, number = document["detail"], document["publication"]
         if number > until:
             continue
@@ -173,17 +170,6 @@ def _on_the_trail(reading: Connection, until: int) -> tuple[dict[int, Held], dic
             count, total = detail["overlays"]
             told[number].put_in(count, int(total, 16))
     return told, lifted
-
-
-def _documents(leaves: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The entries that are documents with a publication; of any other the check of the trail tells."""
-    for leaf in leaves:
-        try:
-            document = orjson.loads(leaf)
-            if isinstance(document["publication"], int) and isinstance(document["detail"], dict):
-                yield document
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            continue
 
 
 def _rows(reading: Connection) -> Iterator[tuple[Any, bytes | None]]:

@@ -13,12 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
 from sqlalchemy import Connection, func, insert, select, tuple_, update
 
-from audit import trail
+from audit import search
 from audit.events import Event
-from audit.models import entry as entries
 from audit.verification import Fault
 from bureau.judging import Accepted, Rejected
 from bureau.models import batch as batches
@@ -166,12 +164,10 @@ class _Gone(NamedTuple):
 
 
 def _shredded(reading: Connection, until: int) -> _Gone:
-    facet = trail.facet_of({"type": Event.ENTERPRISE_SHREDDED.value})  # whose index finds them
     surely: Counter[str] = Counter()
     perhaps: Counter[str] = Counter()
     uncounted: dict[int, int] = {}  # by publication: what several entries of one shred repeat
-    shredding = select(entries.c.bytes).where(entries.c.facet == facet, entries.c.bytes.is_not(None))
-    for document in map(orjson.loads, reading.scalars(shredding)):
+    for document in search.documents(reading, Event.ENTERPRISE_SHREDDED):
         detail, publication = document["detail"], document["publication"]
         if "rejects" in detail:
             (surely if publication <= until else perhaps).update(detail["rejects"])

@@ -6,10 +6,12 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
+from app import counter
 from audit import trail
 from audit.events import Event
+from audit.merkle import leaf_hash
 from audit.models import entry as entries
 from bureau import erasure, holdings, intake, rejects, sums
 from bureau.models import batch as batches
@@ -208,3 +210,36 @@ def documents(event: Event) -> list[dict[str, Any]]:
     with db.reading() as reading:
         found = reading.scalars(select(entries.c.bytes).where(entries.c.type == event).order_by(entries.c.id))
         return [orjson.loads(content) for content in found if content]
+
+
+GUARDS = {
+    "sqlite": "DROP TRIGGER entry_no_update",
+    "postgresql": "ALTER TABLE entry DISABLE TRIGGER USER",
+}
+MANGLED: dict[str, Any] = {
+    "no JSON": b"\xff",
+    "no object": b"7",
+    "without all": b"{}",
+    "detail is none": b'{"detail": null, "publication": 1}',
+    "detail without all": b'{"detail": {"batch": "1"}, "publication": 1}',
+    "detail of other kinds": b'{"detail": {"batch": "1", "rejected": "x", "reasons": 1, "removed": 3, "rejects": 3,'
+    b' "overlays": 3}, "publication": 1}',
+}
+
+
+@pytest.mark.parametrize("event", [Event.BATCH_RECEIVED, Event.ENTERPRISE_SHREDDED])
+@pytest.mark.parametrize("content", MANGLED.values(), ids=MANGLED)
+@pytest.mark.parametrize("hashed", [False, True], ids=["", "hashed too"])
+def test_an_entry_that_was_mangled_is_named_and_does_not_end_the_check(
+    house: House, event: Event, content: bytes, hashed: bool
+) -> None:
+    gone = new_uscc()
+    factories.deliver([registration(1, gone), bad(2, gone), bad(3)])
+    shred(gone)
+    mangled = {"bytes": content, **({"leaf_hash": leaf_hash(content)} if hashed else {})}
+    with db.transaction() as tx:
+        tx.execute(text(GUARDS[house.engine]))
+        entry = tx.scalar(select(entries.c.id).where(entries.c.type == event))
+        assert tx.execute(update(entries).where(entries.c.id == entry).values(mangled)).rowcount
+    with db.reading() as reading:
+        assert entry in {fault.entry for fault in counter.verify(reading).faults}
